@@ -47,6 +47,9 @@ _KNOWN: dict[Any, Any] = {np.dtype(name): getattr(np, name) for name in _FLOATIN
 _CHARS = "fdFD"
 """Their characters."""
 
+DOUBLES = frozenset([float, np.float64])
+"""Types of doubles."""
+
 _all: Any = np.logical_and.reduce
 
 _OF_NUMPY = (np.ndarray, np.generic)
@@ -380,6 +383,20 @@ def quiet() -> AbstractContextManager[Any]:
     """
     now = None if _ERRORS is None else _ERRORS.get()
     return _Quiet() if now is not None and (now is _USUAL or now is _IGNORED) else np.errstate(all="ignore")
+
+
+def quietly(fun: Callable[..., Any], *args: Any) -> Any:
+    """What a function returns in the context `quiet`; in half of the time that this takes."""
+    now = None if _ERRORS is None else _ERRORS.get()
+    if now is None or (now is not _USUAL and now is not _IGNORED):
+        with np.errstate(all="ignore"):
+            return fun(*args)
+    assert _ERRORS is not None
+    token = _ERRORS.set(_IGNORED)
+    try:
+        return fun(*args)
+    finally:
+        _ERRORS.reset(token)
 
 
 def to_numpy(x: Array) -> Any:

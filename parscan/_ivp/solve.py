@@ -208,9 +208,10 @@ def solve_ivp(
         method, vectorized, jac, max_step, first_step, jumps, mesh, guess, stages, window, progress, jac_sparsity,
         min_step, lband, uband,
     )  # fmt: skip
-    asked = fun, t_span, y0, t_eval, args, rtol, atol, events, dense_output, compile
-    if compile is not False and (again := solve_again(*asked, others)) is not None:
-        return again
+    if compile is not False:
+        again = solve_again(fun, t_span, y0, t_eval, args, rtol, atol, events, dense_output, compile, others)
+        if again is not None:
+            return again
     check_watcher(progress)
     problem = as_problem(fun, t_span, y0, args, jac, rtol, atol, max_step, jumps=jumps, vectorized=vectorized)
     if compile is not False:

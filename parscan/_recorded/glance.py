@@ -12,7 +12,7 @@ import builtins
 import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from operator import is_
+from operator import attrgetter, is_
 from types import CellType, FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -27,6 +27,9 @@ Part = tuple[Callable[[], Any], Look | None]
 FEW_BYTES, FEW = 1 << 16, 64
 """Largest array, and longest list, that are looked at."""
 
+
+NAMES = attrgetter("__module__", "__name__", "__qualname__")
+"""Of functions."""
 
 KEPT = frozenset([list, tuple, set])
 """Types of objects with parts that are kept alive: there are no other references to them."""
@@ -62,7 +65,7 @@ class Glance:
             return False
         if len(constants) != len(self._constants):
             return False
-        return all(map(is_, constants, self._constants)) and self._look(function)
+        return (not constants or all(map(is_, constants, self._constants))) and self._look(function)
 
 
 def part(given: Any, look: Look | None) -> Part:
@@ -81,20 +84,20 @@ def of_function(given: FunctionType, _: Any, parts: Sequence[Part]) -> Look:
     """A function: its code, its globals, its defaults, and what its cells hold; these are the same for the same one."""
     if given.__kwdefaults__ is not None:
         raise NoGlanceError
-    code, names = given.__code__, (given.__module__, given.__name__, given.__qualname__)
+    code, defaults, names = given.__code__, given.__defaults__, NAMES(given)
     count, names_of_own = len(given.__closure__ or ()), tuple(vars(given))
-    (_, of_globals), defaults, _ = parts[:3]
+    (_, of_globals), (_, of_defaults), _ = parts[:3]
     looks = [(place, look) for place, (_, look) in enumerate(parts[3 : 3 + count]) if look is not None]
     own = list(zip(names_of_own, parts[3 + count :], strict=True))
 
     def look(given: Any) -> bool:
-        if given.__code__ is not code or given.__kwdefaults__ is not None or tuple(given.__dict__) != names_of_own:
+        if given.__code__ is not code or given.__defaults__ is not defaults or given.__kwdefaults__ is not None:
             return False
-        if (given.__module__, given.__name__, given.__qualname__) != names:
+        if NAMES(given) != names or (tuple(given.__dict__) != names_of_own if own else given.__dict__):
             return False
         if looks and not all(one(given.__closure__[place]) for place, one in looks):
             return False
-        if not _is_as_before(given.__defaults__, defaults):
+        if of_defaults is not None and not of_defaults(given.__defaults__):
             return False
         if own and not all(_is_as_before(given.__dict__[name], one) for name, one in own):
             return False

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from math import inf
+from collections.abc import Callable, Sequence
+from math import dist, inf
 from typing import Any
 
-from ..._arrays.namespace import Array, array_namespace, quiet
+from ..._arrays.namespace import DOUBLES, Array, array_namespace, quiet, quietly
 
 SAMPLE, FEW = 32, 6
 """States of a solution that are compared with the function: in one call for all, or in a call for each."""
@@ -21,15 +21,31 @@ def sample_of(count: int, *, stacks: bool) -> slice:
 def is_like(fun: Callable[..., Any], args: tuple[Any, ...], t: Any, state: Array, slope: Array, share: float) -> bool:
     """Whether a function gives a slope at one state up to a share of it, as a list of numbers or an array."""
     expected = slope.tolist()
+    return gives(fun, args, float(t), state.copy(), expected, min(map(abs, expected)), share)
+
+
+def gives(
+    fun: Callable[..., Any], args: tuple[Any, ...], t: float, state: Array, expected: Sequence[float], least: float,
+    share: float,
+) -> bool:  # fmt: skip
+    """The same of a state that is the function's own from now on; of a slope in numbers, and their smallest size."""
     try:
-        with quiet():
-            values = fun(float(t), state.copy(), *args)
-        found = values.tolist() if isinstance(values, type(slope)) else values
-        if len(found) != len(expected):
-            return False
-        return False not in [abs(a - b) <= share * abs(b) < inf for a, b in zip(found, expected, strict=True)]
+        values = quietly(fun, t, state, *args)
+        if isinstance(values, type(state)):
+            found = values.tolist()
+        elif DOUBLES.issuperset(map(type, values)):
+            found = values
+        else:
+            found = list(values)
+            return len(found) == len(expected) and _is_near(found, expected, share)
+        return dist(found, expected) <= share * least < inf or _is_near(found, expected, share)
     except Exception:  # the usual comparison will say what is wrong
         return False
+
+
+def _is_near(found: Sequence[Any], expected: Sequence[float], share: float) -> bool:
+    """Whether numbers are others up to a share of each."""
+    return all(abs(one - other) <= share * abs(other) < inf for one, other in zip(found, expected, strict=True))
 
 
 def are_like(

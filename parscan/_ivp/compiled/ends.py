@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from math import inf, isfinite
+from math import isfinite
 from operator import is_
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from ..._arrays.namespace import Array
 from ..._engine.termination import Termination
 from ..._functions.verify import share_of
 from ..._recorded.native.status import Status
-from ..._reporting.result_base import Deferred
 from ..result.result import IvpResult, IvpStatus
 from .accuracy import FAR, GAIN, LOOSER, WANTED, Known, are_alike, known_of
-from .alike import are_like, is_like, sample_of
-from .later import Solve
+from .alike import are_like, gives, sample_of
+from .later import field, solve_of
 from .march import FEWEST, ORDER, least_of
 from .recorded import STRIDE, Recorded
 from .solvers import EXPLICIT, METHODS
@@ -30,7 +28,7 @@ if TYPE_CHECKING:
 FINISHED = int(Status.FINISHED)
 
 KEPT = 32
-"""Tolerances of which is known what they need."""
+"""Spans and tolerances of which is known what solves have in common."""
 
 FLOATS = frozenset([float])
 
@@ -50,23 +48,43 @@ def ends_of(recorded: Recorded, method: int, solver: Solver, attempts: int, like
     return Ends(recorded, method, solver, attempts, like)
 
 
-class Needs(NamedTuple):
+new: Callable[[type[IvpResult]], IvpResult] = object.__new__
+"""A result without fields."""
+
+
+class Plan:
     """
-    What solves with a relative tolerance need.
+    What all solves over a span with these tolerances have in common.
 
     Attributes
     ----------
+    span : tuple of float
     known : Known
-    least, least_share : float
-        Least relative tolerance of a march, and share of the tolerance.
+    least_share : float
+        Least share of the tolerances.
     equal : float
         Relative difference of values that counts as none.
+    share : float
+        Share of the tolerances that the march has.
+    tolerances : tuple of float
+        Of the march, and the factor of the other one's.
+    longest : tuple of float
+        Longest steps of both marches.
     """
 
-    known: Known
-    least: float
-    least_share: float
-    equal: float
+    __slots__ = ("_atol", "_least", "_rtol", "equal", "known", "least_share", "longest", "share", "span", "tolerances")
+
+    def __init__(self, span: tuple[float, float], rtol: float, atol: float, known: Known, least: float, equal: float):
+        self.span, self._rtol, self._atol, self._least = span, rtol, atol, least
+        self.known, self.least_share, self.equal = known, least / rtol, equal
+        self.take(1.0)
+
+    def take(self, share: float) -> None:
+        """Have another share of the tolerances."""
+        begin, end = self.span
+        longest = abs(end - begin) / FEWEST * share ** (1 / ORDER)
+        self.share, self.longest = share, (longest, longest * LONGER)
+        self.tolerances = max(self._rtol * share, self._least), self._atol * share, LOOSER
 
 
 class Ends:
@@ -94,7 +112,7 @@ class Ends:
         self._like, self._size = like, like.shape[0]
         self._held = HELD
         self._idle: list[Ready] = []
-        self._needs: dict[float, Needs] = {}
+        self._plans: dict[tuple[Any, ...], Plan] = {}
         self._fields = {
             "status": IvpStatus.FINISHED, "termination": Termination.FINISHED, "success": True, "compiled": True,
             "method": METHODS[method],
@@ -120,77 +138,79 @@ class Ends:
             raise Unusual
         return found
 
-    def needs(self, rtol: float) -> Needs:
-        """What solves with a relative tolerance need; raises `Unusual` if it is to be found out anew."""
-        if self._held not in self._recorded.notes:
+    def plan(self, t_span: Any, rtol: float, atol: float) -> Plan:
+        """What the solve has in common with others; raises `Unusual` if it is to be found out anew."""
+        begin, end = t_span
+        plan = self._plans.get((begin, end, rtol, atol)) or self._plan(begin, end, rtol, atol)
+        known = plan.known
+        if known.method != self._method or self._held not in self._recorded.notes:
             raise Unusual
-        found = self._needs.get(rtol)
-        if found is None:
-            while len(self._needs) >= KEPT:
-                self._needs.popitem()
-            least = least_of(self._method)
-            known = known_of(self._recorded, rtol, is_between=False)
-            found = self._needs[rtol] = Needs(known, least, least / rtol, share_of(rtol, self._like))
-        known, method = found.known, self._method
-        if known.method != method or (method != EXPLICIT and known.is_asked):
+        if self._method != EXPLICIT and known.is_asked:
             raise Unusual
-        return found
+        if known.share != plan.share:
+            plan.take(max(known.share, plan.least_share))
+        return plan
 
     def solved(
-        self, fun: Any, begin: float, end: float, start: tuple[float, ...], args: tuple[Any, ...], rtol: float,
-        atol: float, recorded: Recorded, needs: Needs,
+        self, fun: Any, plan: Plan, start: tuple[float, ...], args: tuple[Any, ...], rtol: float, atol: float,
+        recorded: Recorded,
     ) -> IvpResult:  # fmt: skip
         """The result; raises `Unusual` if something is out of the ordinary."""
-        known, method, idle = needs.known, self._method, self._idle
+        known, method, idle, asks = plan.known, self._method, self._idle, plan.known.is_asked
         parameters = numbers_of(recorded.parameters) if recorded.parameters else ()
-        share, asks = max(known.share, needs.least_share), known.is_asked
-        longest = abs(end - begin) / FEWEST * share ** (1 / ORDER)
-        tolerances = max(rtol * share, needs.least), atol * share, LOOSER
+        self._uses = uses = self._uses + 1
         ready = idle.pop() if idle else self._make()
         try:
-            *states, _, _, status, steps, _, evaluations, other, _, _, further = ready.march(
-                begin, end, start, tolerances, (longest, longest * LONGER), parameters
+            status, steps, _, evaluations, other, _, _, further, error, row, time, least, *slopes = ready.march(
+                *plan.span, start, plan.tolerances, plan.longest, parameters, rtol, atol, uses * STRIDE
             )
+            error /= GAIN
             if status != FINISHED or other != FINISHED or (asks and steps >= MANY):
                 raise Unusual
-            n = self._size
-            error = 0.0
-            for one, two in zip(states, states[n:], strict=False):
-                missed = abs(one - two)
-                if missed > error * (size := atol + rtol * abs(one)):
-                    error = missed / size if size else inf
-            error /= GAIN
-            if not error <= (WANTED if share > 2 * needs.least_share else FAR) or are_alike(error, steps + 1):
+            if not error <= (WANTED if plan.share > 2 * plan.least_share else FAR) or are_alike(error, steps + 1):
                 raise Unusual
-            t, y = ready.t[: steps + 1].copy(), ready.y[: steps + 1].copy()
-            problem = begin, end, rtol, start, parameters
-            solve = Solve(fun, args, (begin, end), start, rtol, atol, recorded.kept(), method, share, error, t, y)
-            is_known = problem == self._before and all(map(is_, args, self._args))
-            self._uses += 1
-            row = self._uses * STRIDE % steps
-            if not (is_known and is_like(fun, args, t[row + 1], y[row + 1], ready.slopes[row], needs.equal)):
-                self._compare(solve, problem, ready.slopes[:steps], needs.equal)
+            kept = recorded.kept() if parameters else recorded
+            facts = fun, args, plan.span, start, rtol, atol, kept, method, plan.share, error
+            problem, equal = (plan.span, rtol, start, parameters), plan.equal
+            is_known = problem == self._before and (not args or all(map(is_, args, self._args)))
+            if not (is_known and gives(fun, args, time, ready.y[row + 1].copy(), slopes, least, equal)):
+                self._compare(facts, problem, ready, steps, equal)
+            y, later = ready.y[: steps + 1].copy(), partial(field, facts, ready.kept(steps))
         finally:
             idle.append(ready)
-        known.enter(method, share, error / WANTED)
-        result: IvpResult = object.__new__(IvpResult)
-        count = evaluations + further
-        result.__dict__.update(self._fields)
-        result.__dict__.update(
-            t=t.copy(), y=y.copy().T, mesh=t.copy(), nfev=count, npoints=count, error_estimate=error,
-            _told=solve.message, _errors=solve.errors, _polynomial=solve.polynomial,
-            _solution=Deferred(solve.derivatives),
-        )  # fmt: skip
+        known.enter(method, plan.share, error / WANTED)
+        result = new(IvpResult)
+        own = result.__dict__
+        own.update(self._fields)
+        own["y"], own["_later"], own["error_estimate"] = y.T, later, error
+        own["nfev"] = own["npoints"] = evaluations + further
         return result
 
-    def _compare(self, solve: Solve, problem: tuple[Any, ...], slopes: Array, equal: float) -> None:
-        """Compare the function with slopes in a sample of the solution."""
-        t, y, stacks = solve.t[1:], solve.y[1:], self._recorded.notes["stacks", None]
-        some = sample_of(t.shape[0], stacks=stacks)
-        is_confirmed = are_like(solve.fun, solve.args, t[some], y[some], slopes[some], equal, stacks=stacks)
-        if not is_confirmed and solve.recorded.is_contradicted(solve.problem(), None, t, y, slopes):
+    def _plan(self, begin: Any, end: Any, rtol: float, atol: float) -> Plan:
+        """What solves over a span with these tolerances have in common, found out anew."""
+        span = float(begin), float(end)
+        if begin == end or not (isfinite(span[0]) and isfinite(span[1])):
             raise Unusual
-        self._before, self._args = problem, solve.args
+        while len(self._plans) >= KEPT:
+            self._plans.popitem()
+        known = known_of(self._recorded, rtol, is_between=False)
+        found = self._plans[begin, end, rtol, atol] = Plan(
+            span, rtol, atol, known, least_of(self._method), share_of(rtol, self._like)
+        )
+        return found
+
+    def _compare(
+        self, facts: tuple[Any, ...], problem: tuple[Any, ...], ready: Ready, steps: int, equal: float
+    ) -> None:
+        """Compare the function with slopes in a sample of the solution."""
+        t, y, slopes = ready.t[1 : steps + 1], ready.y[1 : steps + 1], ready.slopes[:steps]
+        fun, args, stacks = *facts[:2], self._recorded.notes["stacks", None]
+        some = sample_of(steps, stacks=stacks)
+        if not are_like(fun, args, t[some], y[some], slopes[some], equal, stacks=stacks):
+            solve = solve_of(facts, t, y)
+            if solve.recorded.is_contradicted(solve.problem(), None, t, y, slopes):
+                raise Unusual
+        self._before, self._args = problem, args
 
 
 def _exact(value: Any) -> float:

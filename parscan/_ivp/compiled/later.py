@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import inf
 from typing import Any, NamedTuple
 
-from ..._arrays.namespace import Array, array_namespace
+from ..._arrays.namespace import Array, array_namespace, copy
 from ..coarse.steps import Steps
 from ..core.evaluation import Evaluation
 from ..core.polynomial import PiecewisePolynomial
@@ -88,3 +89,27 @@ class Solve(NamedTuple):
 
     def _march(self) -> March:
         return March(self.problem(), self.recorded, Output(False), 0.0, None)
+
+
+FIELDS: dict[str, Callable[[Solve], Any]] = {
+    "t": lambda solve: copy(solve.t),
+    "mesh": lambda solve: copy(solve.t),
+    "message": Solve.message,
+    "_errors": lambda solve: solve.errors,
+    "_polynomial": lambda solve: solve.polynomial,
+    "_solution": Solve.derivatives,
+}
+"""How fields of results are made of a solve."""
+
+
+def solve_of(facts: tuple[Any, ...], t: Array, y: Array) -> Solve:
+    """A solve that no event ended, by its facts before `t` and `y`."""
+    return Solve._make((*facts, t, y, None))
+
+
+def field(facts: tuple[Any, ...], kept: bytes, name: str) -> Any:
+    """A field of a result of a solve, known by its facts before `t` and `y`, and by the numbers in these."""
+    from ..._recorded.native.ready import steps_of  # noqa: PLC0415 - slow to import
+
+    start = facts[Solve._fields.index("start")]
+    return FIELDS[name](solve_of(facts, *steps_of(kept, len(start))))

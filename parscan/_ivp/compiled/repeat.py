@@ -15,7 +15,6 @@ from collections import OrderedDict
 from dataclasses import MISSING, dataclass, fields
 from functools import cache
 from math import inf, isfinite
-from operator import is_
 from types import FunctionType, NoneType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -63,8 +62,10 @@ The method, `vectorized`, `jac`, the longest and the first step, jumps, mesh, gu
 options of SciPy's solvers by default.
 """
 
+LONGEST_STEP, PROGRESS = USUAL.index(inf), USUAL.index(False)
+
 DEFAULTS = {one.name: one.default for one in fields(IvpResult) if one.default is not MISSING}
-"""Fields of results that are not set."""
+"""Fields of results that are not set, besides those that may be made at their first use."""
 
 
 class Nothing:
@@ -158,14 +159,12 @@ class Repeat:
         self, ends: Ends, fun: Any, t_span: Any, y0: Any, args: tuple[Any, ...], rtol: float, atol: float
     ) -> IvpResult:
         """The result where only the ends of steps are wanted."""
-        (begin, end), start, recorded = map(float, t_span), ends.numbers(y0), self._recorded(args)
-        if begin == end or not (isfinite(begin) and isfinite(end)):
-            raise Unusual
+        start, recorded = ends.numbers(y0), self._recorded(args)
         if not self.witness.holds(fun, args[len(recorded.parameters) :]):
             raise Unusual
-        needs = ends.needs(rtol)
+        plan = ends.plan(t_span, rtol, atol)
         self.misses += 1
-        found = ends.solved(fun, begin, end, start, args, rtol, atol, recorded, needs)
+        found = ends.solved(fun, plan, start, args, rtol, atol, recorded)
         self.misses = 0.0
         return found
 
@@ -379,7 +378,9 @@ def solve_again(
     args = () if args is None else args
     try:
         one = _known.get(key_of(fun, y0, compiles)) if _known else None
-        if one is None or one.function() is not fun or one.misses > MISSES or not all(map(is_, others, USUAL)):
+        if one is None or one.function() is not fun or one.misses > MISSES or others != USUAL:
+            return None
+        if type(others[LONGEST_STEP]) is not float or others[PROGRESS] is not False:  # but an array, or 0
             return None
         if not (type(args) is tuple and type(rtol) is type(atol) is float and LEAST <= rtol < inf and 0 <= atol < inf):
             return None
@@ -392,7 +393,7 @@ def solve_again(
 
 def key_of(fun: Any, y0: Any, compiles: Any) -> Any:
     """Where is kept what is known of a function, for a state or a batch of states."""
-    return id(fun), len(y0) if getattr(y0, "ndim", 1) == 1 else y0.shape, bool(compiles)
+    return id(fun), len(y0) if type(y0) is list or getattr(y0, "ndim", 1) == 1 else y0.shape, not compiles
 
 
 def keep(key: Any, one: Repeatable) -> None:

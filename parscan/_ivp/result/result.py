@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from math import nan
 from typing import TYPE_CHECKING, Any
@@ -50,6 +50,14 @@ TEXTS = {
     IvpStatus.INACCURATE: "The end was reached, but the error there is far above the tolerances.",
 }
 """The codes in words."""
+
+
+LATER = frozenset({"t", "mesh", "message", "_polynomial", "_errors", "_solution"})
+"""Fields of a result that may be made at their first use; they have no value in the class."""
+
+
+def _none() -> None:
+    """The default of a field that has no value in the class."""
 
 
 @dataclass(frozen=True, repr=False, eq=False, kw_only=True)
@@ -140,22 +148,22 @@ class IvpResult(Differentiable, Mapping[str, Any]):
     error_estimate: float = nan
     compiled: bool = False
     decisions: tuple[str, ...] = ()
-    _polynomial: PiecewisePolynomial | Callable[[], PiecewisePolynomial] | None = None
+    _polynomial: PiecewisePolynomial | Callable[[], PiecewisePolynomial] | None = field(default_factory=_none)
     """The continuous solution, or a function that makes it, for `guess=`. None if SciPy solved the problem."""
 
-    _errors: Array | Callable[[], Array] | None = None
+    _errors: Array | Callable[[], Array] | None = field(default_factory=_none)
     """Estimated errors at `t`, or a function that finds them. None if they are not known."""
 
-    _solution: Derivatives | Deferred[Derivatives] | None = None
+    _solution: Derivatives | Deferred[Derivatives] | None = field(default_factory=_none)
     _stretches: tuple[Stretch, ...] = ()
 
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            """The message, if it is made at its first use: a result that nobody prints is made in less time without."""
-            if name != "message" or "_told" not in self.__dict__:
+            """What few results are asked for is made at its first use, by `_later`: a function of its name."""
+            if name not in LATER or "_later" not in self.__dict__:
                 raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-            return self.__dict__.setdefault(name, self._told())
+            return self.__dict__.setdefault(name, self.__dict__["_later"](name))
 
     @cached_property
     def _dense(self) -> PiecewisePolynomial | None:
@@ -233,8 +241,8 @@ class IvpResult(Differentiable, Mapping[str, Any]):
     def __getstate__(self) -> dict[str, Any]:
         """The state without the user's functions: the continuous solution replaces the function that makes it."""
         known = {"_polynomial": self._dense, "_errors": None if self._errors is None else self.errors}
-        state = {**super().__getstate__(), **known, "message": self.message}
-        state.pop("_told", None)
+        state = {**{name: getattr(self, name) for name in LATER}, **super().__getstate__(), **known}
+        state.pop("_later", None)
         return state
 
     def _rows(self) -> dict[str, object]:

@@ -209,3 +209,13 @@ class Machine:
     def call(self, memory: int, steps: int) -> None:
         """Call the driver with memory at an address, which is in use until then."""
         self._function(self._table_address, memory, 0, steps)
+
+    @property
+    def address(self) -> int:
+        """Where the driver is in memory."""
+        return self._code.address
+
+    @property
+    def table(self) -> int:
+        """Where its constants are; both are there as long as the machine."""
+        return self._table_address

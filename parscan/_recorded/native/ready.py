@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from math import prod
 from struct import Struct
 from typing import Any
@@ -10,13 +11,14 @@ from typing import Any
 import numpy as np
 
 from .integrate import CAPACITY, COMPARED, MEMBERS, MOST, MOST_STEPS, SLACK, WANTED, Solver, Worker
-from .layout import own_address
+from .judged import ASKED, AT_ONCE, PLACES, TOLD, judging
+from .layout import aligned, own_address
 from .members import COUNTS, NUMBERS, POINTERS, STATES
 
 DOUBLE = np.dtype(np.float64)
 
-GIVEN = 7
-"""Numbers of a solve besides parameters: end, first step, longest steps of both marches, factors, and begin."""
+GIVEN = 6
+"""Numbers of a solve: end, first step, longest steps of both marches, and factors of their tolerances."""
 
 UNUSED = "log coefficients", "times", "values", "stretches", "occurrences"
 """Pointers to what such solvers do not have."""
@@ -49,43 +51,58 @@ class Ready:
     """
 
     def __init__(self, solver: Solver, attempts: int) -> None:
-        n, self._attempts, self._call = solver.n, attempts, solver.machine.call
+        n, self._machine = solver.n, solver.machine
         self._is_in_lanes = solver.compares_in_lanes
         sizes = [prod(one.shape) for one in solver.parameters]
-        results = COMPARED * (n + 1 + len(COUNTS)) + 1  # the last one is the number of the next member
-        first = sum(sizes) + results + GIVEN - 1
-        ends = [attempts + 1, (attempts + 1) * n + SLACK, attempts * n + SLACK, attempts, COMPARED * n]
-        block: Any = np.zeros(first + sum(ends))
-        t, y, slopes, members, rates = (first + sum(ends[:k]) for k in range(len(ends)))
-        self.t = block[t : t + ends[0]]
-        self.y = block[y : y + ends[0] * n].reshape(-1, n)
-        self.slopes = block[slopes : slopes + attempts * n].reshape(attempts, n)
-        self._block, self._state = memoryview(block).cast("B"), 8 * y
-        self._give = Struct(f"={sum(sizes)}d{8 * results}x{GIVEN}d").pack_into
-        self._give_state = Struct(f"={n}d").pack_into
-        self._read = Struct(f"={COMPARED * (n + 1)}d{COMPARED * len(COUNTS)}q").unpack_from
-        self._results = 8 * sum(sizes)
-        begin, given = own_address(block), sum(sizes) + results
-        places = {
-            "y0": (y, 0), "t0": (t, 0), "end": (given, 0), "first": (given + 1, 0), "longest": (given + 2, 1),
-            "tightness": (given + 4, 1), "y": (sum(sizes), n), "t": (sum(sizes) + COMPARED * n, 1),
-            "counts": (sum(sizes) + COMPARED * (n + 1), len(COUNTS)), "rates": (rates, n),
-            "queue": (given - 1, 0),
-            "log members": (members, 0), "log t": (t + 1, 0), "log slopes": (slopes, 0), "log y": (y + n, 0),
+        parts = {
+            "parameters": sum(sizes), "states": COMPARED * n, "times": COMPARED, "counts": COMPARED * len(COUNTS),
+            "queue": 1, "given": GIVEN, "asked": len(ASKED), "start": n, "t": attempts + 1,
+            "told": len(TOLD) + n, "y": (attempts + 1) * n + SLACK, "slopes": attempts * n + SLACK,
+            "members": attempts, "rates": COMPARED * n, "kept": (attempts + 1) * (n + 1),
         }  # fmt: skip
-        places |= dict.fromkeys(UNUSED, (0, 0))
-        rows = [places[name] for name in POINTERS]
-        rows += [(sum(sizes[:k]), 0) for k in range(len(sizes))]
-        self._rows = np.array([(begin + 8 * place, 8 * stride) for place, stride in rows], dtype=np.int64).reshape(-1)
+        places = dict(zip(parts, accumulate(parts.values(), initial=0), strict=False))
+        block: Any = np.zeros(sum(parts.values()))
+        t, y, slopes = (block[places[name] :] for name in ("t", "y", "slopes"))
+        self.t, self.y = t[: attempts + 1], y[: (attempts + 1) * n].reshape(-1, n)
+        self.slopes = slopes[: attempts * n].reshape(attempts, n)
+        self._n, self._bytes = n, memoryview(block).cast("B")
+        self._kept = 8 * places["kept"]
+        between = 8 * (places["given"] - parts["parameters"])
+        self._give = Struct(f"={sum(sizes)}d{between}x{GIVEN + 2}dq{n}dd").pack_into
+        passed = 8 * (places["told"] - places["counts"] - parts["counts"])
+        self._read = Struct(f"={parts['counts']}q{passed}xdqdd{n}d").unpack_from
+        self._counts = 8 * places["counts"]
+        self._rows = self._pointers(block, places, sizes)
         self._numbers = np.zeros(len(NUMBERS), dtype=np.int64)
         self._numbers[[MEMBERS, MOST, CAPACITY, WANTED]] = COMPARED, MOST_STEPS, attempts, 1
         self._worker = worker = Worker(solver)
-        self._memory, self._address = memoryview(worker.memory), own_address(worker.memory)
-        self._template, self._tolerances = b"", (0.0, 0.0, 0.0)
+        self._template, memory = aligned(worker.memory.nbytes), own_address(worker.memory)
+        begin, machine = own_address(block), self._machine
+        addresses = [begin + 8 * places[name] for name in PLACES[PLACES.index("states") :]]
+        self._task = np.array([
+            machine.address, machine.table, memory, own_address(self._template), *addresses,
+            worker.memory.nbytes // (8 * AT_ONCE), attempts, n,
+        ], dtype=np.int64)  # fmt: skip
+        self._judge = judging(own_address(self._task))
+        self._tolerances, self._tightness = (0.0, 0.0, 0.0), 0.0
+
+    def _pointers(self, block: Any, places: dict[str, int], sizes: list[int]) -> Any:
+        """What the solver is given: addresses, and bytes from member to member."""
+        n, given = self._n, places["given"]
+        rows = {
+            "y0": (places["start"], 0), "t0": (places["t"], 0), "end": (given, 0), "first": (given + 1, 0),
+            "longest": (given + 2, 1), "tightness": (given + 4, 1), "y": (places["states"], n),
+            "t": (places["times"], 1), "counts": (places["counts"], len(COUNTS)), "rates": (places["rates"], n),
+            "queue": (places["queue"], 0), "log members": (places["members"], 0), "log t": (places["t"] + 1, 0),
+            "log slopes": (places["slopes"], 0), "log y": (places["y"] + n, 0), **dict.fromkeys(UNUSED, (0, 0)),
+        }  # fmt: skip
+        begin, found = own_address(block), [rows[name] for name in POINTERS]
+        found += [(sum(sizes[:k]), 0) for k in range(len(sizes))]
+        return np.array([(begin + 8 * place, 8 * stride) for place, stride in found], dtype=np.int64).reshape(-1)
 
     def march(
         self, begin: float, end: float, y0: Sequence[float], tolerances: tuple[float, float, float],
-        longest: tuple[float, float], parameters: Sequence[float],
+        longest: tuple[float, float], parameters: Sequence[float], rtol: float, atol: float, row: int,
     ) -> tuple[Any, ...]:  # fmt: skip
         """
         Solve a problem twice.
@@ -100,23 +117,39 @@ class Ready:
             The longest step of each march.
         parameters : sequence of float
             Numbers in all parameters, one after the other.
+        rtol, atol : float
+            Tolerances that are the unit of the error.
+        row : int
+            Number of a row of `slopes`, less the number of steps as often as that can be.
 
         Returns
         -------
         tuple
-            States at which the marches ended, times, and of each of them the status, steps that were taken, steps that
-            were rejected, and evaluations. The status is 0 where a march has not ended.
+            Of each march the status, steps that were taken, steps that were rejected, and evaluations; the difference
+            of the ends in tolerances; the number of the row, its time, the size of the smallest one of its slopes, and
+            these. The status is 0 where a march has not ended.
         """
-        if tolerances != self._tolerances or not self._template:
+        if tolerances != self._tolerances:
             self._fill(tolerances)
-        self._memory[:] = self._template
-        tightness = 1.0 / tolerances[2] if self._is_in_lanes else 1.0
-        self._give(self._block, 0, *parameters, end, 0.0, *longest, 1.0, tightness, begin)
-        self._give_state(self._block, self._state, *y0)
-        self._call(self._address, self._attempts)
-        return self._read(self._block, self._results)
+        block, tightness = self._bytes, self._tightness
+        self._give(block, 0, *parameters, end, 0.0, *longest, 1.0, tightness, rtol, atol, row, *y0, begin)
+        self._judge()
+        return self._read(block, self._counts)
+
+    def kept(self, steps: int) -> bytes:
+        """The numbers in `t` and `y` at the begin and after so many steps, which no later march changes."""
+        begin = self._kept
+        return self._bytes[begin : begin + 8 * (self._n + 1) * (steps + 1)].tobytes()
 
     def _fill(self, tolerances: tuple[float, float, float]) -> None:
         """Make the template of the memory."""
         self._worker.begin(self._rows, self._numbers, *tolerances)
-        self._template, self._tolerances = bytes(self._memory), tolerances
+        self._template[...], self._tolerances = self._worker.memory, tolerances
+        self._tightness = 1.0 / tolerances[2] if self._is_in_lanes else 1.0
+
+
+def steps_of(kept: bytes, n: int) -> tuple[Any, Any]:
+    """Times `(m,)` and states `(m, n)` that were kept; they are not to be written to."""
+    numbers = np.frombuffer(kept)
+    count = numbers.shape[0] // (n + 1)
+    return numbers[:count], numbers[count:].reshape(-1, n)

@@ -47,6 +47,23 @@ def test_one_other_number(place, change, stacks):
     assert not is_like(listed, (1.5,), T[place[0]], STATES[place[0]], found[place[0]], SHARE)
 
 
+@pytest.mark.parametrize("expected", [[0.0, 1.0], [1e-30, 2.0], [0.0, 0.0]])
+def test_each_number_has_its_own_size(expected):
+    """Numbers far smaller than others count as much."""
+    expected = np.array(expected)
+    assert is_like(lambda t, y: list(expected), (), 0.0, STATES[0], expected, SHARE)
+    for place in range(2):
+        other = expected.copy()
+        other[place] = other[place] * (1 + 2 * SHARE) + (other[place] == 0) * 1e-40
+        for kind in (list, np.array, tuple):
+            assert not is_like(lambda t, y, kind=kind, other=other: kind(other), (), 0.0, STATES[0], expected, SHARE)
+
+
+@pytest.mark.parametrize("kind", [list, np.array])
+def test_complex_numbers(kind):
+    assert not is_like(lambda t, y: kind([y[0] + 1e-3j, y[1]]), (), 0.0, STATES[0], STATES[0], SHARE)
+
+
 def raising(t, y):
     raise ValueError("no")
 

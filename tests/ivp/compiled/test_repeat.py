@@ -301,6 +301,9 @@ def test_results_are_independent(repeats):
     two.t[:] = two.y[:] = 0.0
     np.testing.assert_array_equal(two.mesh, mesh)
     assert one.y[0, 0] == START[0]
+    three, four = solved(fun, y0=[0.1, 0.2]), solved(fun, y0=[0.1, 0.2])
+    three.y[:] = 0.0
+    np.testing.assert_allclose(three.tangent(y0=np.ones(2))[:, -1], four.tangent(y0=np.ones(2))[:, -1], rtol=1e-6)
     np.testing.assert_array_equal(solved(fun).y[:, -1], end)
     assert "1 step" not in one.message
     assert one.message == solved(fun).message

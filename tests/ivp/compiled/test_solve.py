@@ -458,9 +458,9 @@ def test_solves_that_are_repeated_at_once_compare_as_many(monkeypatch):
     monkeypatch.setattr(memo, "_kept", OrderedDict())
     monkeypatch.setattr(repeat, "_known", OrderedDict())
     whole, states = [], []
-    all_of, one = ends.are_like, ends.is_like
+    all_of, one = ends.are_like, ends.gives
     monkeypatch.setattr(ends, "are_like", lambda *args, **option: whole.append(args[2].size) or all_of(*args, **option))
-    monkeypatch.setattr(ends, "is_like", lambda *args: states.append(float(args[2])) or one(*args))
+    monkeypatch.setattr(ends, "gives", lambda *args: states.append(float(args[2])) or one(*args))
 
     def counts(y0=(1.0, 0.0), end=9.0, **options):
         whole.clear()

@@ -1,0 +1,99 @@
+"""Solvers whose memory is filled in advance: they give what runs give, and judge it as NumPy does."""
+
+import numpy as np
+import pytest
+
+from parscan._recorded.linearised import linearised
+from parscan._recorded.native.explicit import explicit
+from parscan._recorded.native.members import STATES, Form
+from parscan._recorded.native.ready import Ready, may_be_ready, steps_of
+from parscan._recorded.native.rosenbrock import rosenbrock
+from parscan._recorded.native.status import Status
+from parscan._recorded.record import record
+
+ATTEMPTS, LOOSER = 500, 10.0
+START, PARAMETERS = (1.0, 0.25, -0.5), (1.5, 0.5, 2.0)
+
+
+def swing(t, y, rate, others):
+    return np.stack([y[1], -rate * y[0] + np.cos(t), others[0] * y[0] - others[1] * y[2]])
+
+
+def solvers():
+    recorded = record(swing, (0.0, np.array(START), 1.5, np.array(PARAMETERS[1:])))
+    value, derived = recorded.program, linearised(recorded)
+    for lanes in (1, 2):
+        form = Form(lanes=lanes, shared=(True, True), log=STATES, compares=True)
+        yield f"DOP853, {lanes} lanes", explicit(value, form)
+        yield f"Rodas5P, {lanes} lanes", rosenbrock(value, derived, form)
+
+
+SOLVERS = dict(solvers())
+
+
+def marched(solver, begin, end, row=0, tolerances=(1e-6, 1e-8, LOOSER), rtol=1e-5, atol=1e-7, ready=None):
+    ready = ready or Ready(solver, ATTEMPTS)
+    return ready, ready.march(begin, end, START, tolerances, (np.inf, np.inf), PARAMETERS, rtol, atol, row)
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+@pytest.mark.parametrize("span", [(0.0, 4.0), (1.0, -1.5)])
+def test_as_a_run(name, span):
+    solver = SOLVERS[name]
+    assert may_be_ready(solver)
+    run = solver.lend()
+    run.begin(*span, np.array(START), rtol=1e-6, atol=1e-8, parameters=[1.5, np.array(PARAMETERS[1:])], looser=LOOSER)
+    assert run.advance(ATTEMPTS) == 0
+    _, t, y = run.log
+    for row in (0, 3, 5 * t.shape[0] + 2):
+        ready, found = marched(solver, *span, row)
+        *counts, error, which, time, least = found[:12]
+        np.testing.assert_array_equal(counts, run.counts.ravel())
+        assert counts[0] == counts[4] == int(Status.FINISHED)
+        one, two = run.y
+        assert error == pytest.approx(np.max(np.abs(one - two) / (1e-7 + 1e-5 * np.abs(one))), rel=1e-12)
+        assert which == row % t.shape[0]
+        assert time == t[which]
+        np.testing.assert_array_equal(found[12:], run.slopes[which])
+        assert least == np.min(np.abs(run.slopes[which]))
+        times, states = steps_of(ready.kept(t.shape[0]), len(START))
+        np.testing.assert_array_equal(times, [span[0], *t])
+        np.testing.assert_array_equal(states, [START, *y])
+        np.testing.assert_array_equal(ready.y[: t.shape[0] + 1], states)
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+def test_other_tolerances_and_what_was_kept(name):
+    ready, found = marched(SOLVERS[name], 0.0, 4.0)
+    kept = ready.kept(found[1])
+    _, other = marched(SOLVERS[name], 0.0, 4.0, tolerances=(1e-9, 1e-11, LOOSER), ready=ready)
+    assert other[1] > found[1]
+    assert other[8] < found[8]
+    times, _ = steps_of(kept, len(START))
+    assert times.shape == (found[1] + 1,)
+    _, again = marched(SOLVERS[name], 0.0, 4.0, ready=ready)
+    assert again == found
+    assert ready.kept(found[1]) == kept
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+def test_a_start_that_is_not_finite_does_not_finish(name):
+    ready = Ready(SOLVERS[name], ATTEMPTS)
+    given = (1e-6, 1e-8, LOOSER), (np.inf, np.inf), PARAMETERS, 1e-5, 1e-7, 0
+    for bad in (np.nan, np.inf):
+        found = ready.march(0.0, 1.0, (1.0, bad, 0.0), *given)
+        assert found[0] != int(Status.FINISHED) or not found[8] <= 1.0
+    assert ready.march(0.0, 1.0, START, *given)[0] == int(Status.FINISHED)
+
+
+def test_tolerances_of_zero():
+    """Components that are exactly 0 in both marches have no error, even if their tolerance is 0."""
+
+    def fun(t, y):
+        return np.stack([-y[0], 0.0 * y[1]])
+
+    recorded = record(fun, (0.0, np.array([1.0, 0.0])))
+    ready = Ready(explicit(recorded.program, Form(lanes=2, log=STATES, compares=True)), ATTEMPTS)
+    found = ready.march(0.0, 1.0, (1.0, 0.0), (1e-6, 1e-9, LOOSER), (np.inf, np.inf), (), 1e-6, 0.0, 0)
+    assert found[0] == found[4] == int(Status.FINISHED)
+    assert 0 < found[8] < np.inf
