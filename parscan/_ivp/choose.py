@@ -65,7 +65,8 @@ def _patient(method: str, because: str, share: float, *, pairs: bool = False) ->
     """A solver of SciPy's; if `fun` jumps to and fro, an explicit one-step method continues."""
     explicit = Choice(JUMPING, True, "`fun` jumps to and fro")
     starts = STARTS if method == "LSODA" else 1
-    return Choice(method, True, because, share, otherwise={Termination.STUCK: explicit}, pairs=pairs, starts=starts)
+    otherwise = {Termination.STUCK: explicit}
+    return Choice(method, True, because, share, otherwise=otherwise, pairs=pairs, starts=starts, is_checked=True)
 
 
 def _of_complex(because: str, share: float) -> Choice:
@@ -195,10 +196,10 @@ def _endless(work: Workload, because: str) -> Choice:
             f"`t_span` must be finite for meshes, and for `method` {method!r}, got {problem.span}; "
             f"{' and '.join(ENDLESS)} without `mesh`, `guess`, `stages` and `window` take an end that is infinite."
         )
-    share = TIGHTER if method == "auto" and not work.is_loose else 1.0
+    share = TIGHTER if method == "auto" else 1.0
     if method == "auto" and problem.is_complex:
         return _scipys(problem, _of_complex(because, share))
-    return _scipys(problem, _patient(ENDLESS[method], because, share))
+    return _scipys(problem, replace(_patient(ENDLESS[method], because, share), is_checked=method == "auto"))
 
 
 def _parallel(work: Workload, because: str) -> Choice:
@@ -217,6 +218,11 @@ def _sequential(share: float) -> Callable[[Workload, str], Choice]:
     return choice
 
 
+def _loose(work: Workload, because: str) -> Choice:
+    """LSODA with tighter tolerances, unless it would then refuse the first step that the user wants."""
+    return _sequential(1.0 if "first_step" in work.options else TIGHTER)(work, because)
+
+
 DECISIONS = (
     Decision(lambda work: work.names_scipys, _named_scipys),
     Decision(lambda work: work.is_sparse, _sparse, "`jac_sparsity` was given"),
@@ -225,7 +231,7 @@ DECISIONS = (
     Decision(lambda work: work.is_wide, lambda work, because: Choice("Radau", tries_ensemble=True)),
     Decision(lambda work: not work.problem.is_plain, _parallel),
     Decision(lambda work: work.has_bands, _sequential(1.0), "the bandwidths of the Jacobian were given"),
-    Decision(lambda work: work.is_loose, _sequential(1.0), "the tolerance is loose"),
+    Decision(lambda work: work.is_loose, _loose, "the tolerance is loose"),
     Decision(lambda work: work.has_many_components, _sequential(TIGHTER), MANY_COMPONENTS),
     Decision(lambda work: work.problem.is_complex, _sequential(TIGHTER), "states are complex"),
     Decision(lambda work: not work.stacks(), _sequential(TIGHTER), "`fun` cannot be called for many times at once"),

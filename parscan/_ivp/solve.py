@@ -93,7 +93,8 @@ def solve_ivp(
         member of a batch has steps of its own; otherwise all members share a mesh, and the largest error among them
         controls it.
     method : str or OdeSolver
-        - ``"auto"``: DOP853 and Rodas5P as machine code, if `compile` allows that and it pays. Otherwise SciPy's LSODA
+        - ``"auto"``: DOP853 and Rodas5P as machine code, if `compile` allows that and it pays. Otherwise SciPy's LSODA,
+          repeated with other tolerances that tell the error at the end, and tighter ones where that is large,
           where the tolerance is loose (`rtol` of 3e-4 or more), there are more than 12 components, or `fun` cannot be
           called for many times at once; SciPy's DOP853 for brief problems and for complex states, and SciPy's BDF where
           complex states are stiff; otherwise ``"Radau"``. DOP853 solves nonstiff batches of 24 and more members step by

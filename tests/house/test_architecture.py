@@ -179,6 +179,7 @@ def test_libraries_stay_where_they_belong():
         "_ivp/methods/explicit.py",
         "_ivp/methods/exponential.py",
         "_ivp/core/tableaux.py",
+        "_ivp/sequential/checked.py",
         "_ivp/sequential/course.py",
         "_ivp/sequential/delegate.py",
         "_ivp/sequential/pieces.py",

@@ -42,6 +42,8 @@ class Choice:
     while_analytic : bool
         For `pairs`: first solve for the complex states as they are, for `most_steps`, if the function has complex
         derivatives at the initial state.
+    is_checked : bool
+        Whether further solves tell the error at the end, and take place with tighter tolerances if that is large.
     """
 
     method: Any
@@ -55,7 +57,13 @@ class Choice:
     most_steps: float = inf
     starts: int = 1
     while_analytic: bool = False
+    is_checked: bool = False
 
     def after(self, ending: Termination) -> Choice | None:
         """The choice that continues from where the solver ended for this reason; None if the solve ends there."""
         return replace(self, starts=self.starts - 1) if ending is Termination.SLOW else self.otherwise.get(ending)
+
+    def scaled(self, factor: float) -> Choice:
+        """The same choices with other tolerances."""
+        otherwise = {ending: choice.scaled(factor) for ending, choice in self.otherwise.items()}
+        return replace(self, share=self.share * factor, otherwise=otherwise)

@@ -83,7 +83,7 @@ class IvpResult(Differentiable, Mapping[str, Any]):
         0: the end was reached. 1: a terminal event occurred. -1: the solution could not be continued. -3: a value of
         `fun` was not finite. -4: values of `fun` or an event, called twice with the same arguments, differ by more
         than the tolerances. -5: the end was reached, but with an estimated error above 100 tolerances, although small
-        changes do not grow so far; only for `compiled` solves that are not on a mesh.
+        changes do not grow so far; only for solves that are not on a mesh.
     termination : Termination
         The reason for the end as data, more detailed than the status: `STUCK` for an early end, for example.
     message : str
@@ -105,9 +105,10 @@ class IvpResult(Differentiable, Mapping[str, Any]):
     error_estimate : float
         Largest estimated error of an interval or step, in units of the tolerance ``atol + rtol * |y|``, as a root mean
         square over the components. At most 2 on an adaptive mesh. Not limited on a given mesh, nor on the times of
-        `t_eval` for DEER; a warning is given above 1. NaN if SciPy solved the problem. Steps that a sequential solver
-        took instead of a window do not count. Of a `compiled` solve without a mesh, the largest estimated error of a
-        component at the end; see `errors` for other times.
+        `t_eval` for DEER; a warning is given above 1. Steps that a sequential solver took instead of a window do not
+        count. Of a `compiled` solve without a mesh, and of ``"auto"`` by SciPy's solvers, the largest estimated error
+        of a component at the end; see `errors` for other times. NaN if a method that was named is SciPy's, and
+        where it is not known.
     errors : array, shape (N,)
         Estimated errors of the states at the times `t` of a `compiled` solve of a single problem without a mesh,
         otherwise NaN: the largest one of a component, in units of the tolerance for its largest size there and at both

@@ -26,6 +26,7 @@ from ..output.monitor import Event
 from ..result.report import build_result
 from ..result.result import IvpResult
 from ..sensitivities.derivatives import Derivatives
+from .checked import Checked, checked
 from .course import Course
 from .on_mesh import retrace
 from .pieces import Converted, rounded
@@ -51,18 +52,36 @@ def delegate(
 ) -> IvpResult:
     """Solve by SciPy's solvers, restarted at each breakpoint."""
     rhs = problem.right_hand_side()
+
+    def solve(choice: Choice, report: Report | None = None) -> tuple[Course, RightHandSide]:
+        return _course(choice, problem, rhs, options, times, events, report, is_dense=dense_output)
+
+    course, within = solve(choice, report)
+    found = Checked(course, choice)
+    if choice.is_checked:
+        found = checked(found, problem, lambda other: solve(other)[0])
+    course, failure = found.course, found.failure
+    if course.failure is not None:
+        failure = _failure(course, course.failure, problem, within)
+    scale = Scale(problem.rtols, problem.atol)
+    derivatives = Derivatives(lambda: retrace(evaluation, course.steps(problem.y0.dtype)), scale)
+    return _result(found, failure, problem, derivatives, are_listed=events is not None)
+
+
+def _course(
+    choice: Choice, problem: Problem, rhs: RightHandSide, options: dict[str, Any], times: Array | None,
+    events: tuple[Event, ...] | None, report: Report | None, *, is_dense: bool,
+) -> tuple[Course, RightHandSide]:  # fmt: skip
+    """One solve, over all stretches; and the right-hand side in the last one."""
     first = problem.y0.astype(np.result_type(problem.y0.dtype, np.float64))
     watch = Watch(events or (), problem.args)
-    course = Course(problem.span, [problem.span[0]], [first], times, dense_output, watch)
+    course = Course(problem.span, [problem.span[0]], [first], times, is_dense, watch)
     for stretch in stretches(problem.span, problem.breaks):
         within = rhs if problem.breaks is None else rhs.within(stretch.low, stretch.high)
         _pass(stretch, choice, problem, within, options, course, report)
         if course.ending is not Termination.FINISHED:
             break
-    failure = None if course.failure is None else _failure(course, course.failure, problem, within)
-    scale = Scale(problem.rtols, problem.atol)
-    derivatives = Derivatives(lambda: retrace(evaluation, course.steps(problem.y0.dtype)), scale)
-    return _result(course, failure, problem, derivatives, are_listed=events is not None)
+    return course, within
 
 
 def _pass(
@@ -124,9 +143,10 @@ def _continuous(course: Course, dtype: Any) -> Any:
 
 
 def _result(
-    course: Course, failure: Failure | None, problem: Problem, derivatives: Derivatives, *, are_listed: bool
+    found: Checked, failure: Failure | None, problem: Problem, derivatives: Derivatives, *, are_listed: bool
 ) -> IvpResult:
     """The result, in the precision of the problem."""
+    course = found.course
     dtype, n = problem.y0.dtype, problem.y0.shape[-1]
     nodes = np.asarray(course.nodes, dtype=float)
     t = nodes if course.times is None else course.times[: course.given]
@@ -138,7 +158,7 @@ def _result(
         t,
         y,
         nodes,
-        _done(course),
+        _done(course) + found.told,
         failure=failure,
         failed_at=course.nodes[-1],
         seen=seen if are_listed else None,
@@ -147,6 +167,7 @@ def _result(
         njev=course.njev,
         nlu=course.nlu,
         npoints=course.nfev,
+        error_estimate=found.error,
         _solution=derivatives,
     )
 

@@ -1,0 +1,114 @@
+"""Errors of SciPy's solvers under `auto`: further solves tell them, and tighter tolerances reduce them."""
+
+import math
+
+import numpy as np
+import pytest
+from ode_problems import lotka_volterra
+from scipy.integrate import solve_ivp as scipy_solve_ivp
+
+from parscan import solve_ivp
+from parscan._ivp.core.choice import Choice
+from parscan._ivp.sequential import checked
+
+pytestmark = pytest.mark.roads("calls")
+
+
+def kepler(t, y):
+    cube = (y[0] * y[0] + y[1] * y[1]) ** 1.5
+    return [y[2], y[3], -y[0] / cube, -y[1] / cube]
+
+
+def orbit(e):
+    return [1 - e, 0.0, 0.0, math.sqrt((1 + e) / (1 - e))]
+
+
+def lorenz(t, y):
+    return [10 * (y[1] - y[0]), y[0] * (28 - y[2]) - y[1], y[0] * y[1] - 8 / 3 * y[2]]
+
+
+def far(sol, exact, tolerance):
+    """Largest error of the state at the end, in tolerances."""
+    return float(np.max(np.abs(sol.y[:, -1] - exact) / (tolerance + tolerance * np.abs(exact))))
+
+
+@pytest.mark.parametrize("tolerance", [1e-2, 1e-3])
+@pytest.mark.parametrize("e", [0.1, 0.5])
+def test_loose_orbits_are_within_ten_tolerances(e, tolerance):
+    sol = solve_ivp(kepler, (0, 20), orbit(e), rtol=tolerance, atol=tolerance)
+    exact = scipy_solve_ivp(kepler, (0, 20), orbit(e), "DOP853", rtol=1e-12, atol=1e-12).y[:, -1]
+    assert sol.success
+    assert sol.method == "LSODA"
+    assert far(sol, exact, tolerance) <= 10
+    assert sol.error_estimate <= checked.WANTED
+    assert f"The estimated error at the end is {sol.error_estimate:.2g} tolerances." in sol.message
+
+
+def test_output_times_are_looked_at_too(monkeypatch):
+    """At the end of a damped oscillation nothing is left, nor are errors."""
+    monkeypatch.setattr(checked, "FURTHER", 0)
+
+    def damped(t, y):
+        return [y[1], -400 * y[0] - y[1]]
+
+    at_end = solve_ivp(damped, (0, 40), [1.0, 0.0])
+    between = solve_ivp(damped, (0, 40), [1.0, 0.0], t_eval=np.linspace(0, 40, 81))
+    assert between.error_estimate > 5 * at_end.error_estimate
+
+
+def test_a_cost_of_few_solves():
+    """Where the tolerance suffices, there are two: one with a tenth of it, one that is compared with it."""
+    sol = solve_ivp(lotka_volterra, (0, 10), [10.0, 5.0])
+    calls = [
+        scipy_solve_ivp(lotka_volterra, (0, 10), [10.0, 5.0], "LSODA", rtol=rtol, atol=rtol / 1e3).nfev
+        for rtol in (1e-3, 1e-4)
+    ]
+    assert sol.nfev == sum(calls)
+    assert sol.nfev <= 2.5 * calls[0]
+
+
+def test_chaos_is_told():
+    sol = solve_ivp(lorenz, (0, 200), [1.0, 1.0, 20.0])
+    assert sol.success
+    assert sol.error_estimate > 100
+    assert "small changes grow" in sol.message
+
+
+def test_errors_that_stay_are_no_success(monkeypatch):
+    """Without further solves, an orbit with a loose tolerance has a large error."""
+    monkeypatch.setattr(checked, "FURTHER", 0)
+    sol = solve_ivp(kepler, (0, 300), orbit(0.5))
+    assert not sol.success
+    assert sol.status == -5
+    assert sol.t[-1] == 300
+    assert "tighter ones were tried" in sol.message
+
+
+def test_terminal_events():
+    def falls(t, y):
+        return [y[1], -9.81]
+
+    def ground(t, y):
+        return y[0]
+
+    ground.terminal = True
+    sol = solve_ivp(falls, (0, 100), [10.0, 0.0], events=ground)
+    assert sol.status == 1
+    assert sol.error_estimate <= checked.WANTED
+    assert abs(sol.t_events[0][0] - math.sqrt(20 / 9.81)) < 1e-6
+
+
+def test_a_further_solve_that_raises_tells_nothing():
+    sol = solve_ivp(lambda t, y: [-y[0]], (0, 1), [1.0])
+    assert sol.error_estimate < 10
+
+    def raises(choice):
+        raise RuntimeError
+
+    assert checked._tried(raises, Choice("LSODA")) is None
+
+
+def test_named_methods_are_solved_once():
+    sol = solve_ivp(kepler, (0, 20), orbit(0.1), "LSODA")
+    assert math.isnan(sol.error_estimate)
+    assert sol.nfev == scipy_solve_ivp(kepler, (0, 20), orbit(0.1), "LSODA").nfev
