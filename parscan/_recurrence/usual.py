@@ -7,8 +7,8 @@ from operator import is_
 from typing import Any
 
 from .._arrays import memory
-from .._arrays.namespace import array_namespace, usual_inputs, usual_state
-from .._functions.step import Step
+from .._arrays.namespace import Array, array_namespace, usual_inputs, usual_state
+from .._functions.step import Inputs, Step
 from .._linalg.dense import Dense
 from .arguments import DENSE, as_options, as_tolerance
 from .task import Arrays, Task
@@ -35,8 +35,10 @@ def usual_task(
     """
     if not callable(step) or type(args) is not tuple or not all(map(is_, others, USUAL)):
         return None
-    state, inputs = usual_state(y0), None if x is None else usual_inputs(x)
-    steps = length if x is None else None if inputs is None or length is not None else inputs.shape[0]
+    state, steps = usual_state(y0), length
+    inputs: Inputs = None
+    if x is not None:
+        inputs, steps = (_usual_parts if type(x) is tuple else _usual_rows)(x) if length is None else (None, None)
     options = _AS_PAYS if compiles is None else _BY_CODE if compiles is True else _BY_FUNCTION
     if state is None or type(steps) is not int or (compiles is not options.compiles):
         return None
@@ -46,3 +48,16 @@ def usual_task(
     trajectory = xp.empty((steps, *state.shape), dtype=state.dtype)
     arrays = Arrays(xp, state, y0, inputs, None, steps)
     return Task(Step(step, inputs, args, None, DENSE, xp), arrays, trajectory, _TOLERANCES[state.dtype.char], options)
+
+
+def _usual_rows(x: Any) -> tuple[Array | None, int | None]:
+    """A view of inputs in an array, and the number of their steps; None of others."""
+    inputs = usual_inputs(x)
+    return (None, None) if inputs is None else (inputs, inputs.shape[0])
+
+
+def _usual_parts(x: tuple[Any, ...]) -> tuple[tuple[Array, ...] | None, int | None]:
+    """The same of inputs in a tuple of arrays of the same number of steps."""
+    parts = [part for part in map(usual_inputs, x) if part is not None]
+    steps = {part.shape[0] for part in parts}
+    return (tuple(parts), *steps) if len(steps) == 1 and len(parts) == len(x) else (None, None)

@@ -57,6 +57,8 @@ INPUTS = {
     "objects": lambda steps: np.array([None] * steps),
     "tuple": lambda steps: (np.ones((steps, 1)), np.zeros((steps, 1))),
     "uneven tuple": lambda steps: (np.ones((steps, 1)), np.zeros((steps + 1, 1))),
+    "tuple of numbers": lambda steps: (np.ones((steps, 1)), np.array(0.5)),
+    "tuple with a list": lambda steps: ([[0.1]] * steps, np.ones((steps, 1))),
     "empty tuple": lambda steps: (),
     "list": lambda steps: [[0.1]] * steps,
 }
@@ -166,6 +168,11 @@ def all_of_it(*given, **options):
 @example("two", "none", 9, "writing", (), False, 0)
 @example("with metadata", "none", 9, "decaying", (), False, 0)
 @example("two", "number", None, "decaying", (), None, 9)
+@example("two", "tuple", None, "forced", (), None, 9)
+@example("two", "tuple", 9, "forced", (), None, 9)
+@example("two", "uneven tuple", None, "forced", (), None, 9)
+@example("two", "empty tuple", None, "forced", (), None, 9)
+@example("two", "empty tuple", 9, "forced", (), None, 9)
 @example("two", "none", 2.0, "decaying", (), None, 9)
 @example("two", "none", 9, "decaying", (), 1, 9)
 def test_as_with_all_checks(state, inputs, length, step, args, compiles, steps):
@@ -186,15 +193,19 @@ def test_the_task_is_that_of_all_checks(state, inputs):
     expected = _checked_task(*given)
     assert found.options == expected.options
     assert found.tolerance == expected.tolerance
+    assert type(found.step.x) is type(expected.step.x)
     for name in ("y0", "given", "x", "guess", "steps"):
         one, other = (getattr(task.arrays, name) for task in (found, expected))
         assert type(one) is type(other)
-        np.testing.assert_array_equal(one, other)
+        for part, like in zip(*(each if isinstance(each, tuple) else (each,) for each in (one, other)), strict=True):
+            assert type(part) is type(like)
+            np.testing.assert_array_equal(part, like)
     one, other = found.arrays, expected.arrays
     assert one.y0.dtype is other.y0.dtype
     assert one.y0.strides == other.y0.strides
     assert not np.shares_memory(one.y0, one.given)
-    assert one.x is None or not one.x.flags.writeable
+    parts = one.x if isinstance(one.x, tuple) else () if one.x is None else (one.x,)
+    assert not any(part.flags.writeable for part in parts)
     assert found.trajectory.shape == expected.trajectory.shape
     assert found.trajectory.dtype is expected.trajectory.dtype
 
@@ -206,6 +217,7 @@ USUAL_ONES = ("one", "two", "single", "complex", "single complex", "batch", "str
 def test_usual_arguments_are_recognized(state):
     assert usual_task(decaying, STATES[state], None, 9, (), None, USUAL) is not None
     assert usual_task(decaying, STATES[state], np.ones((9, 1)), None, (), False, USUAL) is not None
+    assert usual_task(decaying, STATES[state], (np.ones((9, 1)), np.arange(9)), None, (), None, USUAL) is not None
 
 
 OTHERS = (True, parscan.Diagonal, "jacobi", 0, 1e-3, 1e-3, 7, 5, 5, 0, True)
