@@ -15,7 +15,7 @@ from .indexing import Flat, computed_index, is_fixed, plain
 from .node_array import Form, NodeArray, ndarray
 from .operations import OPERATIONS
 from .refusal import BITS, CUT, SELECTS, Refused
-from .results import entered, entered_anew, in_shape, joint, many, pair_entered_anew
+from .results import entered, entered_anew, in_shape, joint, many, pair_entered_anew, single_entered_anew
 from .selection import Selection, masked, where_selected
 from .shared import PARTS, Memory, composed, place_of
 
@@ -140,7 +140,7 @@ def _unary(name: str) -> Callable[[RecordingArray], RecordingArray]:
         table = graph.scalars[name]
         found = table.get((nodes,))
         if found is None:
-            found = table[nodes,] = entered_anew(graph, name, own, (nodes,))
+            found = table[nodes,] = single_entered_anew(graph, name, own, nodes)
         result: RecordingArray = NEW(RecordingArray)
         result.graph, result.held, result.form, result.dtype = graph, found, form, own
         return result

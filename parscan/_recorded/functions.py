@@ -8,7 +8,7 @@ from typing import Any
 import numpy
 
 from . import fourier, linear_algebra, rearrangements  # noqa: F401 - they enter their functions
-from .array import ABOVE, RecordingArray, apply, as_recording
+from .array import ABOVE, QUICK, RecordingArray, apply, as_recording
 from .calls import ALIASES, TABLE, Function, are_known, graph_of, holds, known, lifted, recording, written
 from .choices import at_places
 from .compositions import polyval
@@ -23,7 +23,7 @@ np: Any = numpy  # whose types do not know recording arrays
 def call_ufunc(ufunc: Any, method: str, operands: Any, options: dict[str, Any]) -> Any:
     """Record a call of a ufunc or of one of its methods."""
     if method == "__call__" and not options and _is_plain(ufunc, operands):
-        return apply(ufunc.__name__, *operands)
+        return _applied(ufunc.__name__, operands)
     out, where = options.pop("out", None), options.pop("where", True)
     if len(operands) > ufunc.nin and method == "__call__":
         operands, out = operands[: ufunc.nin], operands[ufunc.nin :]
@@ -144,7 +144,7 @@ def call_library(graph: Graph, function: Any, args: Any, options: dict[str, Any]
     """Call a function of NumPy or SciPy, or record the call if a recording array is among its arguments."""
     if isinstance(function, np.ufunc):
         if not options and _is_plain(function, args):
-            return apply(function.__name__, *args)
+            return _applied(function.__name__, args)
         if holds(args):
             args = tuple(as_recording(graph, a) if isinstance(a, list | tuple) else a for a in args)
             return call_ufunc(function, "__call__", args, dict(options))
@@ -190,6 +190,19 @@ def _is_plain(ufunc: Any, operands: Any) -> bool:
         and OPERANDS.issuperset(map(type, operands))
         and (type(operands[0]) is RecordingArray or type(operands[-1]) is RecordingArray)
     )
+
+
+def _applied(name: str, operands: Any) -> RecordingArray:
+    """The result of such a call, in a quick way where there is one."""
+    quick = QUICK.get(name)
+    if quick is not None:
+        one, other = operands[0], operands[-1]
+        if type(one) is RecordingArray:
+            if one.form is not None:
+                return quick[0](*operands)
+        elif other.form is not None:
+            return quick[1](other, one)
+    return apply(name, *operands)
 
 
 # Functions that make arrays

@@ -10,7 +10,7 @@ from typing import Any
 import numpy
 
 from .array import QUICK, RecordingArray, as_recording
-from .calls import holds, lifted
+from .calls import TABLE, holds, lifted
 from .functions import OPERANDS, SIMPLE, call_library, call_listed, is_listed
 from .graph import Graph
 from .python_numbers import is_number
@@ -92,12 +92,18 @@ class Cached:
         self._cached.cache_clear()
 
 
+COMPOSED = frozenset(["square", "reciprocal", "radians", "deg2rad", "degrees", "rad2deg"])
+"""Ufuncs of one operand that are made of operations."""
+
+
 class Ufunc(LibraryFunction):
     """A ufunc that is an operation: most calls are recorded at once."""
 
     def __init__(self, function: Any, graph: Graph) -> None:
         super().__init__(function, graph)
-        self._quick = QUICK.get(self.__name__, ()) if self.__name__ in SIMPLE else ()
+        name = self.__name__
+        self._quick: tuple[Any, ...]
+        self._quick = QUICK.get(name, ()) if name in SIMPLE else (TABLE[name],) if name in COMPOSED else ()
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         """Call the function, or record the call."""

@@ -87,7 +87,7 @@ def pair_entered_anew(graph: Graph, name: str, dtype: numpy.dtype[Any], pair: tu
     """The same for two operands and no data, with fewer calls: most operations are entered here."""
     one, other = pair
     if type(one) is tuple or type(other) is tuple:
-        return _new_tuple(graph, name, dtype, pair, None)
+        return _new_pairs(graph, name, dtype, one, other)
     fixed = graph.fixed
     others = graph.others
     if (fixed[one] and (fixed[other] or one not in others)) or (fixed[other] and other not in others):
@@ -103,6 +103,57 @@ def pair_entered_anew(graph: Graph, name: str, dtype: numpy.dtype[Any], pair: tu
     operands.append(pair)
     fixed.append(0)
     return first
+
+
+def _new_pairs(graph: Graph, name: str, dtype: numpy.dtype[Any], one: Any, other: Any) -> tuple[int, ...]:
+    """The same of several elements, without a call for each."""
+    table, fixed, others, latest = graph.scalars[name], graph.fixed, graph.others, graph.latest
+    nodes = []
+    for row in zip(
+        one if type(one) is tuple else repeat(one), other if type(other) is tuple else repeat(other), strict=False
+    ):
+        node = table.get(row)
+        if node is None:
+            first, second = row
+            if (fixed[first] and (fixed[second] or first not in others)) or (fixed[second] and second not in others):
+                node = pair_entered_anew(graph, name, dtype, row)
+                latest = graph.latest
+            else:
+                node = len(fixed)
+                latest[0].append(name)
+                latest[1].append(dtype)
+                latest[2].append(row)
+                fixed.append(0)
+            table[row] = node
+        nodes.append(node)
+    if len(fixed) > graph.limit:
+        raise TooLarge
+    return tuple(nodes)
+
+
+def single_entered_anew(graph: Graph, name: str, dtype: numpy.dtype[Any], operand: Any) -> Any:
+    """The same for one operand."""
+    if type(operand) is not tuple:
+        return entered_anew(graph, name, dtype, (operand,))
+    table, fixed, latest = graph.scalars[name], graph.fixed, graph.latest
+    nodes = []
+    for row in zip(operand, strict=True):
+        node = table.get(row)
+        if node is None:
+            if fixed[row[0]]:
+                node = entered_anew(graph, name, dtype, row)
+                latest = graph.latest
+            else:
+                node = len(fixed)
+                latest[0].append(name)
+                latest[1].append(dtype)
+                latest[2].append(row)
+                fixed.append(0)
+            table[row] = node
+        nodes.append(node)
+    if len(fixed) > graph.limit:
+        raise TooLarge
+    return tuple(nodes)
 
 
 def _new_tuple(graph: Graph, name: str, dtype: numpy.dtype[Any], operands: tuple[Any, ...], data: Any) -> Any:

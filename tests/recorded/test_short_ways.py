@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from parscan._recorded import libraries, reductions
+from parscan._recorded import array, functions, libraries, reductions, results
 from parscan._recorded.record import NotRecordedError, record
 
 RNG = np.random.default_rng(8)
@@ -45,6 +45,66 @@ def test_where(name, n, monkeypatch):
         [found] = program(y[None])
         np.testing.assert_array_equal(found[0], expected)
         assert found.dtype == expected.dtype
+
+
+A, B = np.float64(0.7), np.float32(0.7)
+
+UFUNCS = {
+    "a number of NumPy before": lambda y: A * y - A / y,
+    "a number of NumPy after": lambda y: y * A - y / A,
+    "numbers of single precision": lambda y: B * y.astype(np.float32) + y.astype(np.float32) * B,
+    "numbers of both precisions": lambda y: A * y.astype(np.float32) + y * B,
+    "comparisons": lambda y: np.where(np.greater(A, y), y, 0.0) + np.where(np.less(y, A), y, 0.0),
+    "zero and one": lambda y: np.float64(1) * y + (np.float64(0) - y) * np.float64(1) + (y - np.float64(-0.0)),
+    "constants": lambda y: np.sin(np.array([0.1, 0.2, 0.3])[: y.shape[-1]]) * y + np.add(A, 1.0) * np.ones(y.shape) * A,
+    "constants in part": lambda y: np.stack([y[..., 0], 0 * y[..., 0] + A], -1)[..., :1] * np.exp(y),
+    "entries of constants": lambda y: np.array([1.0, 0.0, 2.0])[: y.shape[-1]] * y,
+    "equal values": lambda y: np.sin(y) * np.sin(y) + np.sin(y[..., :1]) * np.cos(y),
+    "one and several": lambda y: np.maximum(y[..., :1], y) + y[..., :1] ** y,
+    "squares": lambda y: np.square(y) + np.square(y > 0.5) + np.square((3 * y).astype(int)) - np.square(A),
+    "squares of complex numbers": lambda y: np.square(y + 1j).imag,
+    "angles": lambda y: np.radians(y) + np.deg2rad(y) - np.degrees(y) * np.rad2deg(y),
+    "reciprocals": lambda y: np.reciprocal(y) + np.reciprocal(y + 1j).real,
+    "single precision": lambda y: np.square(y.astype(np.float32)) + np.radians(y.astype(np.float32)),
+    "methods": lambda y: np.add.reduce(np.square(y), -1, keepdims=True) + np.multiply.outer(A, y),
+    "many": lambda y: A * np.tile(y, 20)[..., : y.shape[-1]] + np.square(np.tile(y, 20))[..., : y.shape[-1]],
+}
+
+
+@pytest.mark.parametrize("n", [1, 3])
+@pytest.mark.parametrize("name", UFUNCS)
+def test_ufuncs(name, n, monkeypatch):
+    function = UFUNCS[name]
+    examples = [np.full((1, n), 0.3)]
+    program = record(function, examples).program
+    with monkeypatch.context() as patch:
+        for module in (libraries, functions):
+            patch.setattr(module, "QUICK", {})
+        patch.setattr(libraries, "COMPOSED", ())
+        patch.setattr(results, "_new_pairs", lambda graph, name, dtype, *pair: results._new_tuple(
+            graph, name, dtype, pair, None))  # fmt: skip
+        patch.setattr(array, "single_entered_anew", lambda graph, name, dtype, one: results.entered_anew(
+            graph, name, dtype, (one,)))  # fmt: skip
+        assert record(function, examples).program.fingerprint == program.fingerprint
+    for y in RNG.uniform(0.1, 1, size=(20, 1, n)):
+        expected = function(y)
+        [found] = program(y[None])
+        np.testing.assert_allclose(found[0], expected, rtol=1e-6 if "single" in name or "both" in name else 1e-15)
+        assert found.dtype == expected.dtype
+
+
+@pytest.mark.parametrize("step", [np.sin, lambda y: 0.3 * y], ids=["of one", "of two"])
+def test_limits_count_each_element(step):
+    def function(y):
+        for _ in range(10):
+            y = step(y)
+        return y
+
+    example, size = np.full((1, 3), 0.3), record(function, [np.full((1, 3), 0.3)]).graph.size
+    assert record(function, [example], limit=size).graph.size == size
+    for limit in (size - 1, size - 2, size - 3, size - 17):
+        with pytest.raises(NotRecordedError, match=f"has more than {limit} operations"):
+            record(function, [example], limit=limit)
 
 
 def one_by_one(y):
