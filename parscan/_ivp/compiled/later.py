@@ -84,7 +84,7 @@ class Solve(NamedTuple):
         scale, is_stiff = Scale(problem.rtols, problem.atol), self.method != EXPLICIT
         return Derivatives(
             lambda: retrace(Evaluation(problem, None), steps), scale,
-            variational=Variational(problem, self.recorded, self.share, is_stiff=is_stiff),
+            variational=Variational(problem, self.recorded, self.share, self.t.shape[0], is_stiff=is_stiff),
         )  # fmt: skip
 
     def _march(self) -> March:

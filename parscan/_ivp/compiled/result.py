@@ -97,7 +97,7 @@ def result_of(
         _solution=Derivatives(
             lambda: retrace(evaluation().with_breaks(march.breaks), Steps(nodes, states)),
             scale,
-            variational=Variational(problem, march.recorded, found.share, is_stiff=is_stiff),
+            variational=Variational(problem, march.recorded, found.share, nodes.shape[0], is_stiff=is_stiff),
         ),
     )
 

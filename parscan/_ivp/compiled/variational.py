@@ -39,8 +39,15 @@ FEW = 16
 OTHERWISE = 0.01
 """Seconds that a derivative takes without machine code, about."""
 
+BEYOND = "STEPS"
+"""The status after too many steps."""
+
 UNKNOWN = object()
 """In place of parameters that cannot be compared."""
+
+STEPS, MORE = 4096, 16
+"""Steps that the variational equations may take, and as many times those of the solution more: rounding may keep a
+solver from meeting tight tolerances on derivatives, with steps that shrink on and on."""
 
 TIGHTER = 0.1
 """Factor on the tolerances of the solution: errors of derivatives grow along it."""
@@ -57,12 +64,15 @@ class Variational:
         Its right-hand side, with the parameters as they were in the solve.
     share : float
         Share of the tolerances that the solution needed.
+    steps : int
+        Those of the solution.
     is_stiff : bool
         Whether it took a stiff method.
     """
 
-    def __init__(self, problem: Problem, recorded: Recorded, share: float, *, is_stiff: bool) -> None:
+    def __init__(self, problem: Problem, recorded: Recorded, share: float, steps: int, *, is_stiff: bool) -> None:
         self._problem, self._recorded, self._share, self._is_stiff = problem, recorded, share, is_stiff
+        self._most = STEPS + MORE * steps
 
     def jacobian(self, y: Array, times: Array, params: Any) -> Any:
         """Derivatives of the states `y` `(n, N)` at some times by parameters; raises `NoCodeError`."""
@@ -74,15 +84,17 @@ class Variational:
 
     def gradient(self, y: Array, times: Array, mesh: Array, grad_y: Array, params: Any) -> Any:
         """The gradient for that by states at some times, by parameters in their structure; raises `NoCodeError`."""
-        args, chosen = self._problem.args, of_gradient(params, self._problem)
-        if sum(sizes(chosen, args, 0)) > FEW:
-            resolved = _resolved(self._problem, self._recorded, chosen)
-            found = self._backwards(resolved, y, times, mesh, grad_y).sums
-            columns = _columns(chosen, resolved.keys, args, 0)
-            return chosen.joined(
-                [as_tree(args[int(key)], found[some]) for key, some in zip(chosen.keys, columns, strict=True)]
-            )
-        plan = self._plan(params, lambda: chosen)
+        args, plan = self._problem.args, self._known(_key("gradient", params))
+        if plan is None:
+            chosen = of_gradient(params, self._problem)
+            if sum(sizes(chosen, args, 0)) > FEW:
+                resolved = _resolved(self._problem, self._recorded, chosen)
+                found = self._backwards(resolved, y, times, mesh, grad_y).sums
+                columns = _columns(chosen, resolved.keys, args, 0)
+                return chosen.joined(
+                    [as_tree(args[int(key)], found[some]) for key, some in zip(chosen.keys, columns, strict=True)]
+                )
+            plan = self._planned(_key("gradient", params), chosen)
         plan.system.buy()
         xp, found = array_namespace(grad_y), self._solved(plan, times)
         sums = xp.tensordot(xp.astype(xp.permute_dims(grad_y, (1, 0)), xp.float64), found, axes=2)
@@ -121,22 +133,27 @@ class Variational:
 
     def _plan(self, params: Any, choose_all: Callable[[], Chosen]) -> Plan:
         """How the derivative by some parameters is found: as before, or for those that are chosen now."""
-        problem, recorded = self._problem, self._recorded
+        key = _key("variational", params)
+        return self._known(key) or self._planned(key, choose_all())
+
+    def _known(self, key: Any) -> Plan | None:
+        """How a derivative was found before; raises `NoCodeError` if the problem may have been changed."""
         if not self._stands():
             raise NoCodeError("may have been changed")
-        parts = params if type(params) is tuple else (params,)
-        key = "variational", params if all(type(one) in (int, str, NoneType) for one in parts) else UNKNOWN
-        plan: Plan | None = recorded.notes.get(key)
-        if plan is None:
-            plan = _planned(problem, recorded, choose_all())
-            if plan.given is None and key[1] is not UNKNOWN:
-                recorded.notes[key] = plan
+        plan: Plan | None = self._recorded.notes.get(key)
+        return plan
+
+    def _planned(self, key: Any, chosen: Chosen) -> Plan:
+        """How it is found by the parameters that are chosen, noted if these can be compared."""
+        plan = _planned(self._problem, self._recorded, chosen)
+        if plan.given is None and key[1] is not UNKNOWN:
+            self._recorded.notes[key] = plan
         return plan
 
     def _solved(self, plan: Plan, times: Array) -> Array:
         """Derivatives `(m, n, k)` at times in order; raises `NoCodeError`."""
         parameters = self._recorded.parameters if plan.given is None else plan.given
-        return plan.system.solved(self._problem, parameters, times, self._share, is_stiff=self._is_stiff)
+        return plan.system.solved(self._problem, parameters, times, self._share, self._most, is_stiff=self._is_stiff)
 
     def _stands(self) -> bool:
         """Whether all that the function reads is as it was in the solve."""
@@ -150,6 +167,12 @@ class Variational:
         witness, own = recorded.notes["witness"], recorded.parameters
         are_same = all(map(_is_same, own, args))
         return witness is not None and are_same and bool(witness.holds(self._problem.fun, args[len(own) :]))
+
+
+def _key(name: str, params: Any) -> tuple[str, Any]:
+    """Under which a plan for some parameters is noted."""
+    parts = params if type(params) is tuple else (params,)
+    return name, params if all(type(one) in (int, str, NoneType) for one in parts) else UNKNOWN
 
 
 def of_gradient(params: Any, problem: Problem) -> Chosen:
@@ -327,7 +350,7 @@ class System:
 
     def __init__(self, recording: Recording, n: int, width: int, numbers: tuple[int, ...], *, by_start: bool) -> None:
         self._recording, self.n, self.width, self._numbers, self._by_start = recording, n, width, numbers, by_start
-        self._is_stiff, self._has_no_radau, self._is_made = False, False, False
+        self._is_stiff, self._has_no_radau, self._is_made, self._too_tight = False, False, False, 0.0
         self._attempts = max(FEWEST, min(ATTEMPTS, BUSY // max(recording.program.operations, 1)))
 
     def buy(self) -> None:
@@ -338,9 +361,9 @@ class System:
                 raise NoCodeError("does not pay yet")
 
     def solved(
-        self, problem: Problem, parameters: tuple[Any, ...], times: Array, share: float, *, is_stiff: bool
+        self, problem: Problem, parameters: tuple[Any, ...], times: Array, share: float, most: int, *, is_stiff: bool
     ) -> Array:  # fmt: skip
-        """Derivatives `(m, n, width)` at some times in order; raises `NoCodeError`."""
+        """Derivatives `(m, n, width)` at some times in order, by `most` steps or few more; raises `NoCodeError`."""
         xp, n, m = problem.xp, self.n, times.shape[0]
         y0 = wide(problem.y0)
         start = xp.zeros((n, 1 + self.width))
@@ -351,19 +374,24 @@ class System:
         own, share = Recorded(self._recording, parameters), share * TIGHTER
         state = xp.concat([y0, xp.reshape(start[:, 1:], (-1,))])
         tolerances = self._tolerances(problem, y0, parameters, share)
+        if problem.rtol * share <= self._too_tight:
+            raise NoCodeError("has variational equations whose tolerances are too tight")
+        march = partial(self._marched, problem, own, most, times=times, state=state, share=share, tolerances=tolerances)
         self._is_stiff = self._is_stiff or is_stiff
         status, values = "STIFF", None
         if not self._is_stiff:
-            status, values = self._marched(problem, own, EXPLICIT, times, state, share, tolerances)
+            status, values = march(EXPLICIT)
             self._is_stiff = status == "STIFF"
         if self._is_stiff:
             if n * (1 + self.width) > MOST_STIFF:
                 raise NoCodeError(f"is stiff, with more than {MOST_STIFF} components with its derivatives")
             method = ROSENBROCK if self._has_no_radau else stiff_method(own, problem.rtol * share)
-            status, values = self._marched(problem, own, method, times, state, share, tolerances)
+            status, values = march(method)
             if status != FINISHED and method == RADAU:
                 self._has_no_radau = True
-                status, values = self._marched(problem, own, ROSENBROCK, times, state, share, tolerances)
+                status, values = march(ROSENBROCK)
+        if status == BEYOND:
+            self._too_tight = max(self._too_tight, problem.rtol * share)
         if status != FINISHED or values is None or not all_finite(values):
             raise NoCodeError(f"has variational equations whose solver ended early: {status}")
         return xp.reshape(values[:, n:], (m, n, self.width))
@@ -384,7 +412,7 @@ class System:
         return xp.concat([rtols, xp.repeat(rtols, self.width)]) * share, own
 
     def _marched(
-        self, problem: Problem, own: Recorded, method: int, times: Array, state: Array, share: float,
+        self, problem: Problem, own: Recorded, most: int, method: int, *, times: Array, state: Array, share: float,
         tolerances: tuple[float | Array, float | Array],
     ) -> tuple[str, Array | None]:  # fmt: skip
         """The status at the end, and states at the times."""
@@ -400,8 +428,11 @@ class System:
                 begin, end, state, rtol=clip(rtol, least_of(method)), atol=atol, max_step=longest,
                 parameters=own.parameters, times=times, stretches=stretches,
             )  # fmt: skip
-            while run.advance(self._attempts):
-                pass
+            attempts = min(self._attempts, most)
+            while run.advance(attempts):
+                most -= attempts
+                if most <= 0:
+                    return BEYOND, None
             return run.names[int(run.counts[0, 0])], None if run.values is None else run.values[0, ...]
         finally:
             made.give_back(run)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from ode_sensitivities import deviation
 
 from parscan import solve_ivp
+from parscan._ivp.compiled import variational
 from parscan.warnings import DiscontinuousParameterWarning, StateJumpWarning
 
 T = np.linspace(0, 3, 7)[1:]
@@ -95,6 +96,27 @@ def test_the_stiff_method_solves_stiff_variational_equations():
 
         expected = (8 * (at(1e-3) - at(-1e-3)) - (at(2e-3) - at(-2e-3))) / 12e-3
         assert deviation(found[k], expected) <= 1e-6
+
+
+def test_too_many_steps_end_variational_equations(monkeypatch):
+    """Where rounding keeps a solver from meeting the tolerances, its steps shrink on and on: others take over."""
+    monkeypatch.setattr(variational, "MORE", 0)
+    p, times = np.array([77.27, 0.161]), np.linspace(30, 300, 5)
+
+    def fun(t, y, p):
+        return oregonator(t, y, p[0], p[1])
+
+    def found(fun, steps):
+        monkeypatch.setattr(variational, "STEPS", steps)
+        sol = solved(fun, [1.0, 2.0, 3.0], (p,), times, rtol=1e-9, atol=1e-11)
+        return sol.jacobian("p"), is_by_code(sol)
+
+    expected, by_code = found(lambda t, y, p: oregonator(t, y, *p), 1 << 20)
+    assert by_code
+    for steps in (64, 1 << 20):  # what failed is not tried again
+        jacobian, by_code = found(fun, steps)
+        assert deviation(jacobian, expected) <= 1e-6
+        assert not by_code
 
 
 def test_steps_become_stiff_on_the_way():
