@@ -45,7 +45,10 @@ end of the span."""
 ON_MESH = ("auto", *PARALLEL)
 """Methods for problems with options of meshes."""
 
-NAMES = ("auto", *PARALLEL, *SEQUENTIAL)
+SERIES = "Taylor"
+"""The method by Taylor series, which only machine code has."""
+
+NAMES = ("auto", *PARALLEL, *SEQUENTIAL, SERIES)
 """All names that `method` may be; it may also be a class of SciPy's solvers."""
 
 LOOSE = 3e-4
@@ -118,7 +121,12 @@ class Workload:
     @property
     def is_settled(self) -> bool:
         """Whether the user's arguments determine the method."""
-        return self.method != "auto" or self.on_mesh
+        return self.method not in ("auto", SERIES) or self.on_mesh
+
+    @property
+    def is_series(self) -> bool:
+        """Whether the user names the method by Taylor series."""
+        return bool(self.method == SERIES)
 
     @property
     def leaves_code(self) -> bool:
@@ -204,7 +212,7 @@ def _endless(work: Workload, because: str) -> Choice:
 
 def _parallel(work: Workload, because: str) -> Choice:
     """A method on a mesh: Radau, unless the user names one."""
-    return Choice("Radau" if work.method == "auto" else work.method)
+    return Choice(work.method if work.method in PARALLEL else "Radau")
 
 
 def _sequential(share: float) -> Callable[[Workload, str], Choice]:

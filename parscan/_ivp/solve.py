@@ -17,13 +17,14 @@ from .._reporting.progress import Report, Watcher, check_watcher, watch
 from ..warnings import NondeterministicFunctionWarning
 from .arguments import as_guess, as_mesh, as_options, as_problem, as_times, reject_unwatched, warn_of_unused
 from .brief import shortly
-from .choose import Workload, choose, instead_of
+from .choose import SERIES, Workload, choose, instead_of
 from .compiled.account import account_of
 from .compiled.derived import recorded_code
 from .compiled.offer import Demand, Never, Offer, Overtaken, Purchase, Solve
 from .compiled.recorded_events import record_events
 from .compiled.repeat import solve_again
 from .compiled.solve import solve_compiled
+from .compiled.solvers import EXPLICIT, TAYLOR
 from .core.choice import Choice
 from .core.evaluation import Evaluation
 from .core.problem import Problem
@@ -104,6 +105,9 @@ def solve_ivp(
         - ``"RK4"`` and ``"DOP853"`` [2]_: explicit methods; Newton's method corrects all their steps at once.
         - ``"DEER"`` [3]_: the linearised equation is solved exactly from node to node; order 2. Its mesh is `mesh`, or
           `t_eval` with the ends of the span, or adaptive if neither is given.
+        - ``"Taylor"`` [4]_: Taylor series of order 12 to 20, step by step, by machine code of `fun`; for a problem that
+          is not stiff, no batch, and tight tolerances. It is an error if an operation on the state has no series, as
+          comparisons, absolute values and tables.
         - ``"RK23"``, ``"RK45"``, ``"BDF"``, ``"LSODA"``, or a class of SciPy's solvers: SciPy's solver, step by step.
     t_eval : array_like, shape (N,), optional
         Output times, sorted along the span. By default the nodes of the mesh.
@@ -190,6 +194,8 @@ def solve_ivp(
        section II.5.
     .. [3] Lim, Zhu, Selfridge and Kasim, "Parallelizing non-linear sequential models over the sequence length",
        ICLR 2024, section 3.2.
+    .. [4] Jorba and Zou, "A software package for the numerical integration of ODEs by means of high-order Taylor
+       methods", Experimental Mathematics 14 (2005).
 
     Examples
     --------
@@ -258,6 +264,7 @@ def solve_ivp(
             return solve_compiled(
                 problem, options.get("first_step"), times, watched, evaluation, vectorized,
                 dense_output=dense_output, report=report, is_demanded=bool(compile),
+                first=TAYLOR if work.is_series else EXPLICIT,
             )  # fmt: skip
 
         offer = _offer(compile, work, by_code, report)
@@ -281,6 +288,13 @@ def solve_ivp(
 
 def _offer(compiles: bool | None, work: Workload, by_code: Solve, report: Report | None) -> Offer:
     """When machine code solves the problem."""
+    if work.is_series:
+        if compiles is False or work.on_mesh or work.leaves_code:
+            raise TypeError(
+                f"`method` {SERIES!r} works by machine code, step by step: leave out `compile=False`, and the options "
+                "of meshes and of SciPy's solvers."
+            )
+        return Demand(by_code, report, f"the method {SERIES!r}")
     if compiles:
         if work.leaves_code:
             raise TypeError(

@@ -15,7 +15,7 @@ from .chatter import SHARE
 from .march import LEAST_EXPLICIT, Course, March, least_of
 from .parts import as_parts
 from .recorded import Recorded
-from .solvers import EXPLICIT, METHODS, RADAU, ROSENBROCK
+from .solvers import EXPLICIT, METHODS, NONSTIFF, RADAU, ROSENBROCK
 from .trial import prefers_stiff
 
 LOOSER = 10.0
@@ -165,7 +165,7 @@ def solved(march: March, events: tuple[Event, ...]) -> Solved:
     found = _improved(march, first, events)
     if found.end > FAR:
         found = replace(found, crossing=_crossing(march, found.course))
-    if asks and march.method == EXPLICIT and prefers_stiff(march, found.course, found.share):
+    if asks and march.method in NONSTIFF and prefers_stiff(march, found.course, found.share):
         march.method = march.stiff
     known.enter(march.method, share if found.is_rough and found.end > BAD else found.share, found.error)
     return found
@@ -185,8 +185,8 @@ class Known:
         Number of the solves, and the number of them after which the share had to become smaller the last time.
     """
 
-    def __init__(self) -> None:
-        self.share, self.method, self.stiff, self.uses, self.tightened = 1.0, EXPLICIT, 0, 0, -ANEW
+    def __init__(self, method: int = EXPLICIT) -> None:
+        self.share, self.method, self.stiff, self.uses, self.tightened = 1.0, method, 0, 0, -ANEW
 
     @property
     def is_asked(self) -> bool:
@@ -206,10 +206,16 @@ class Known:
         self.share = min(1.0, share * LOOSER) if is_enough else share
 
 
-def known_of(recorded: Recorded, rtol: float, *, is_between: bool, is_watched: bool = False) -> Known:
-    """What is known of a function, if states between the ends of steps, or events, are wanted or not."""
-    key = "known", len(f"{1 / rtol:.0f}") if rtol else 0, is_between, is_watched
-    found: Known = recorded.notes.get(key) or recorded.notes.setdefault(key, Known())
+def known_of(
+    recorded: Recorded, rtol: float, *, is_between: bool, is_watched: bool = False, first: int = EXPLICIT
+) -> Known:
+    """
+    What is known of a function, if states between the ends of steps, or events, are wanted or not.
+
+    `first` is the method to begin with if nothing is known.
+    """
+    key = "known", len(f"{1 / rtol:.0f}") if rtol else 0, is_between, is_watched, first
+    found: Known = recorded.notes.get(key) or recorded.notes.setdefault(key, Known(first))
     if rtol:
         found.share = max(found.share, least_of(found.method) / rtol)
     return found
@@ -217,8 +223,9 @@ def known_of(recorded: Recorded, rtol: float, *, is_between: bool, is_watched: b
 
 def _known(march: March) -> Known:
     return known_of(
-        march.recorded, march.problem.rtol, is_between=march.output.is_between, is_watched=march.watched is not None
-    )
+        march.recorded, march.problem.rtol, is_between=march.output.is_between, is_watched=march.watched is not None,
+        first=march.first,
+    )  # fmt: skip
 
 
 def _improved(march: March, found: Solved, events: tuple[Event, ...]) -> Solved:
@@ -320,7 +327,7 @@ def _pair(march: March, share: float, events: tuple[Event, ...]) -> Solved:
 def _choose_stiff(march: March, share: float) -> None:
     """The stiff method for a share of the tolerances, unless it was found out which one works."""
     march.choose_stiff(share, _known(march).stiff or None)
-    if march.method != EXPLICIT:
+    if march.method not in NONSTIFF:
         march.method = march.stiff
 
 

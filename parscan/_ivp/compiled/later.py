@@ -20,7 +20,7 @@ from .march import March, Output
 from .outcome import between, errors, told
 from .path import Path
 from .recorded import Recorded
-from .solvers import EXPLICIT, METHODS
+from .solvers import EXPLICIT, METHODS, NONSTIFF, TAYLOR
 from .variational import Variational
 
 
@@ -81,14 +81,15 @@ class Solve(NamedTuple):
     def derivatives(self) -> Derivatives:
         """Derivatives of the solution."""
         problem, steps = self.problem(), Steps(self.t, self.y)
-        scale, is_stiff = Scale(problem.rtols, problem.atol), self.method != EXPLICIT
+        scale, is_stiff = Scale(problem.rtols, problem.atol), self.method not in NONSTIFF
         return Derivatives(
             lambda: retrace(Evaluation(problem, None), steps), scale,
             variational=Variational(problem, self.recorded, self.share, self.t.shape[0], is_stiff=is_stiff),
         )  # fmt: skip
 
     def _march(self) -> March:
-        return March(self.problem(), self.recorded, Output(False), 0.0, None)
+        first = TAYLOR if self.method == TAYLOR else EXPLICIT
+        return March(self.problem(), self.recorded, Output(False), 0.0, None, first=first)
 
 
 FIELDS: dict[str, Callable[[Solve], Any]] = {

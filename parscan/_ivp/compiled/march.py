@@ -20,9 +20,9 @@ from ..output.events import Watch, samples
 from .chatter import CHATTERS, DEAR, Chatter
 from .corners import places_in
 from .parts import as_parts, from_parts, of_parts, wide
-from .path import NODES, Path, at_nodes, followed
+from .path import NODES, Path, at_nodes, divided, followed
 from .recorded import Recorded
-from .solvers import EXPLICIT, METHODS, solver, stiff_method
+from .solvers import EXPLICIT, METHODS, NONSTIFF, TAYLOR, order_for, solver, stiff_method
 from .too_far import Pace, too_many
 from .watched import Watched, until
 
@@ -34,6 +34,9 @@ TOO_MANY = "TOO_MANY_STEPS"
 
 SLIDES, LEAVES = "SLIDES", "LEAVES"
 """Names of the statuses of marches that come to a switch and stay there, and that leave it."""
+
+NO_SERIES = "NOT_FINITE", "STEP_TOO_SMALL"
+"""Names of statuses with which Taylor series end, and other explicit steps may go on."""
 
 FINISHED, EVENT = ENDED = "FINISHED", "EVENT"
 """Names of the statuses of marches to the end, and to a terminal event."""
@@ -174,11 +177,12 @@ class Course:
         """Leave out the last explicit steps, whose polynomials are bad: they are at the limit of stability."""
         part, method = self.parts.pop(), self.used.pop()
         evaluated = self.evaluated.pop()
-        kept = max(part.steps - RETREAT, 0)
-        self.t, self.y = float(part.t[kept]), as_parts(part.y[kept, :])
+        rows = evaluated[0].shape[0]
+        kept, parts = max(rows - RETREAT, 0), part.steps // max(rows, 1)
+        self.t, self.y = float(part.t[kept * parts]), as_parts(part.y[kept * parts, :])
         if kept:
             self.used.append(method)
-            self.parts.append(part.head(kept))
+            self.parts.append(part.head(kept * parts))
             self.evaluated.append((evaluated[0][:kept], evaluated[1][:kept, :], evaluated[2][:kept, :]))
         self.leave_out(float(part.t[0]))
 
@@ -197,7 +201,7 @@ class March:
     `first_step` is that of the first step of all, 0 if it is to be chosen. `method` is the number of the method to
     begin with; later marches begin with the stiff one if that was soon needed. A march that needs more than `most`
     steps, taken or rejected, fails. `attempts` are those of steps before the first return to Python. `watched` are
-    events that machine code looks for.
+    events that machine code looks for. `first` is the method to begin with if nothing is known of the problem.
     """
 
     def __init__(
@@ -209,9 +213,11 @@ class March:
         reached: Reached | None,
         most: int | None = None,
         watched: Watched | None = None,
+        first: int = EXPLICIT,
     ) -> None:
         self.problem, self.recorded, self.output = problem, recorded, output
-        self.first_step, self._reached, self.method = first_step, reached, EXPLICIT
+        self.first_step, self._reached, self.method = first_step, reached, first
+        self.first = first
         self._stiff: int | None = None
         self._share = 1.0
         self.most, self.watched = most, watched
@@ -283,7 +289,8 @@ class March:
         run = self._lent(method)
         self._begin(run, method, course, end, share, times, looser, watches=self.watched is not None)
         status = self._advance(run, course, None, is_read=True)
-        if (status == "STIFF" and method == EXPLICIT) or SLIDES in (status, run.names[run.counts[1, 0]]):
+        leaves = (status == "STIFF" and method in NONSTIFF) or (status in NO_SERIES and method == TAYLOR)
+        if leaves or SLIDES in (status, run.names[run.counts[1, 0]]):
             self.recorded.notes[note] = True
             return None
         course.used.append((METHODS[method], self.problem.span[0]))
@@ -324,8 +331,10 @@ class March:
                     break
                 switch = found
                 course.slid += [course.t] if switch else []
-            elif status == "STIFF" and method == EXPLICIT:
+            elif status == "STIFF" and method in NONSTIFF:
                 method = self.stiff
+            elif status in NO_SERIES and method == TAYLOR:
+                method = EXPLICIT
             else:
                 break
         course.failed = "" if status in ("RUNNING", *ENDED) else status
@@ -376,12 +385,17 @@ class March:
         return may_have or self.problem.breaks is not None
 
     @property
+    def order(self) -> int:
+        """The order of Taylor series."""
+        return order_for(self.problem.rtol)
+
+    @property
     def asked(self) -> dict[str, Any]:
         """What is asked of the solvers."""
         has_times = self.output.times is not None
         return {
             "is_dense": self.output.is_dense, "has_times": has_times, "has_stretches": self.has_stretches,
-            "watched": self.watched,
+            "watched": self.watched, "order": self.order,
         }  # fmt: skip
 
     def _lent(self, method: int, switch: tuple[int, float] | None = None) -> Run:
@@ -466,7 +480,7 @@ class March:
         Its steps are too short for the span; or they jump to and fro, which they do not in modes.
         """
         if self.recorded.modes is None:
-            explicit = course.used[-1][0] == METHODS[EXPLICIT] if course.used else self.method == EXPLICIT
+            explicit = (METHODS.index(course.used[-1][0]) if course.used else self.method) in NONSTIFF
             t, states, slopes, *_ = logged
             course.chatter = self.chatter.sees(t, states, slopes, attempts * STAGES * (1 if explicit else DEAR))
         too_far = pace.sees(since, course.t, attempts)
@@ -487,17 +501,18 @@ class March:
         columns = rows[0]
         if len(rows) > 1:
             columns = tuple(map(self.problem.xp.concat, zip(*rows, strict=True)))
-        if whole is not None and self.output.is_dense:
+        if whole is not None and self.output.is_dense and course.used[-1][0] != METHODS[TAYLOR]:
             cut(columns, begin, whole)
-        part = self._piece(begin, start, columns)
-        course.parts.append(part)
-        course.evaluated.append((part.t[1:], part.y[1:, :], from_parts(columns[2], course.like)))
+        course.parts.append(self._piece(begin, start, columns))
+        course.evaluated.append((columns[0], *(from_parts(one, course.like) for one in columns[1:3])))
 
     def _piece(self, begin: float, start: Any, columns: Sequence[Any]) -> Path:
         t = after(begin, columns[0])
-        y = from_parts(after(start, columns[1]), self.problem.y0)
-        stages = from_parts(at_nodes(columns[3]), self.problem.y0) if self.output.is_dense else None
-        return Path(t, y, stages, self.breaks)
+        y, stages = after(start, columns[1]), None
+        if self.output.is_dense:
+            t, y, stages = divided(t, y, at_nodes(columns[3]))
+            stages = from_parts(stages, self.problem.y0)
+        return Path(t, from_parts(y, self.problem.y0), stages, self.breaks)
 
 
 def cut(columns: Sequence[Any], begin: float, whole: float) -> None:
@@ -510,7 +525,7 @@ def cut(columns: Sequence[Any], begin: float, whole: float) -> None:
 
 def least_of(method: int) -> float:
     """Smallest relative tolerance of a method."""
-    return LEAST_EXPLICIT if method == EXPLICIT else LEAST
+    return LEAST_EXPLICIT if method in NONSTIFF else LEAST
 
 
 def after(first: Any, rows: Array) -> Array:

@@ -75,12 +75,12 @@ class Never:
 
 
 class Demand:
-    """The user demands machine code: `compile=True`."""
+    """The user demands machine code, by `compile=True` or a method that needs it: `by`."""
 
     is_due, remark = True, ""
 
-    def __init__(self, solve: Solve, report: Report | None) -> None:
-        self._solve, self.report = solve, report
+    def __init__(self, solve: Solve, report: Report | None, by: str = "`compile=True`") -> None:
+        self._solve, self.report, self._by = solve, report, by
 
     def at_once(self) -> IvpResult | None:
         """The result; raises `TypeError` if there is no machine code."""
@@ -89,7 +89,7 @@ class Demand:
         except LeftError as reason:
             self.remark = f" Machine code of `fun` {reason}."
         except NoCodeError as refusal:
-            raise TypeError(f"`fun` cannot be compiled, as `compile=True` asks: it {refusal}.") from refusal
+            raise TypeError(f"`fun` cannot be compiled, as {self._by} asks: it {refusal}.") from refusal
         return None
 
     def settle(self) -> tuple[str, ...]:

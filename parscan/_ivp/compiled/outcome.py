@@ -16,6 +16,7 @@ from .accuracy import BETWEEN, FAR, GAIN, LOOSER, Solved
 from .apart import differences
 from .march import Course, March, Output
 from .path import Path
+from .solvers import EXPLICIT, METHODS
 
 ROUNDING = ": changes by rounding grow to such errors along the solution, as in chaos, and no tolerance prevents it"
 UNKNOWN = (
@@ -26,6 +27,10 @@ JUMPING = f": `fun` jumps to and fro, steps cross a switch that the state trigge
 """Why a large error is left."""
 
 
+STIFF, REASONS = "the problem is stiff", {METHODS[EXPLICIT]: "the Taylor series ends there"}
+"""Why another method goes on, by its name."""
+
+
 def between(march: March, share: float, end: float | None = None) -> PiecewisePolynomial:
     """The same steps with polynomials between their ends, up to the end of a march that was given up."""
     return rounded(_again(march, share, end).path.polynomial, march.problem.y0.dtype)
@@ -33,7 +38,7 @@ def between(march: March, share: float, end: float | None = None) -> PiecewisePo
 
 def _again(march: March, share: float, end: float | None = None) -> Course:
     """Another march, with polynomials between the ends of steps."""
-    again = March(march.problem, march.recorded, Output(is_dense=True), march.first_step, None)
+    again = March(march.problem, march.recorded, Output(is_dense=True), march.first_step, None, first=march.first)
     found = again.run(share, end)
     again.end()
     return found
@@ -88,7 +93,7 @@ def told(used: Sequence[tuple[str, float]], steps: int, error: float, worst: flo
         if not place:
             done = method
         elif method != used[place - 1][0]:
-            done += f", from t = {begin!r} on {method}, because the problem is stiff"
+            done += f", from t = {begin!r} on {method}, because {REASONS.get(method, STIFF)}"
     done = f"By machine code of `fun`: {done}; {counted(steps, 'step')}."
     if isnan(error):
         return done

@@ -54,10 +54,33 @@ class Path:
         return Path(self.t[: steps + 1], self.y[: steps + 1, :], stages, self.breaks)
 
 
+def divided(t: Array, y: Array, slopes: Array) -> tuple[Array, Array, Array]:
+    """
+    Times `(k + 1,)`, states `(k + 1, n)` and slopes `(k, m NODES, n)` of steps, each in `m` parts of the same length.
+
+    Slopes are given at Gauss's nodes of each part.
+    """
+    xp, parts = array_namespace(y), slopes.shape[1] // NODES
+    if parts <= 1:
+        return t, y, slopes
+    steps, _, n = slopes.shape
+    slopes = xp.reshape(slopes, (steps, parts, NODES, n))
+    lengths = (t[1:] - t[:-1]) / parts
+    weights = xp.asarray(gauss(NODES).b)
+    growth = xp.cumulative_sum(lengths[:, None, None] * (weights @ slopes), axis=1)
+    ends = xp.concat([y[:-1, None, :] + growth[:, :-1, :], y[1:, None, :]], axis=1)
+    numbers = xp.astype(xp.arange(1, parts), t.dtype)
+    times = xp.concat([t[:-1, None] + numbers * lengths[:, None], t[1:, None]], axis=1)
+    return (
+        xp.concat([t[:1], xp.reshape(times, (-1,))]), xp.concat([y[:1, :], xp.reshape(ends, (-1, n))]),
+        xp.reshape(slopes, (-1, NODES, n)),
+    )  # fmt: skip
+
+
 def at_nodes(stages: Array) -> Array:
-    """Slopes `(k, NODES, n)` of polynomials that are given by the slopes at fewer of Gauss's nodes."""
+    """Slopes `(k, NODES, n)` of polynomials that are given by those at fewer of Gauss's nodes; of parts as they are."""
     given = stages.shape[1]
-    return stages if given == NODES else _weights(given) @ stages
+    return stages if given % NODES == 0 else _weights(given) @ stages
 
 
 @cache

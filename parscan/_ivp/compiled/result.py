@@ -23,7 +23,7 @@ from .accuracy import Solved
 from .march import Course, March
 from .outcome import against, along, between, cause, errors, rounded, told
 from .path import Path
-from .solvers import EXPLICIT, METHODS
+from .solvers import METHODS, NONSTIFF
 from .variational import Variational
 from .watched import UNSEEN, Watched
 
@@ -69,7 +69,7 @@ def result_of(
     seen = None if events is None else _seen(events, found, path, march)
     nodes, states = (path.t, xp.astype(path.y, dtype, copy=False)) if dense is None else (dense.t, dense.y)
     t, stop = nodes if times is None else within(times, nodes), course.t if course.chatter or course.is_cut else None
-    is_stiff = course.used[-1][0] != METHODS[EXPLICIT]
+    is_stiff = METHODS.index(course.used[-1][0]) not in NONSTIFF
     if times is None:
         y = states
     elif dense is None:

@@ -20,7 +20,7 @@ from .recorded import UNLIKE, Recorded, record_right_hand_side
 from .repeat import note
 from .repeat_batch import note_batch
 from .result import checked, is_unseen, result_of
-from .solvers import march_apart
+from .solvers import EXPLICIT, METHODS, TAYLOR, march_apart
 from .watched import UNSEEN, watched
 
 
@@ -35,9 +35,10 @@ def solve_compiled(
     dense_output: bool,
     report: Report | None = None,
     is_demanded: bool = False,
+    first: int = EXPLICIT,
 ) -> IvpResult:
     """
-    Solve by machine code, which was demanded, or else has paid off.
+    Solve by machine code, which was demanded, or else has paid off; `first` is the number of the method to begin with.
 
     Raises
     ------
@@ -45,6 +46,8 @@ def solve_compiled(
         If the function cannot be recorded or compiled; `LeftError` if the usual methods must solve the problem.
     """
     if problem.batch:
+        if first == TAYLOR:
+            raise NoCodeError(f"works on a batch of shape {problem.batch}, for which there are no Taylor series")
         if dense_output:
             raise NoCodeError(f"works on a batch of shape {problem.batch}, with `dense_output`")
         members = members_of(problem)
@@ -62,21 +65,24 @@ def solve_compiled(
     with paid_by(FREE) if recorded.captured else nullcontext():  # their records have paid for the code
         return _solve_recorded(
             problem, recorded, first_step, times, events, evaluation, vectorized, dense_output=dense_output,
-            report=report, is_demanded=is_demanded,
+            report=report, is_demanded=is_demanded, first=first,
         )  # fmt: skip
 
 
 def _solve_recorded(
     problem: Problem, recorded: Recorded, first_step: float | None, times: Array | None,
     events: tuple[Event, ...] | None, evaluation: Evaluation, vectorized: bool | None, *, dense_output: bool,
-    report: Report | None, is_demanded: bool,
+    report: Report | None, is_demanded: bool, first: int,
 ) -> IvpResult:  # fmt: skip
     """Solve by machine code of recorded operations."""
     seen = watched(events, problem, recorded) if events else None
     while True:
         is_read = dense_output or (bool(events) and seen is None)
-        output, reached = Output(is_read, None if is_read else times), reached_by("DOP853", problem.span[0], report)
-        march = March(problem, recorded, output, first_step or 0.0, reached, watched=seen)
+        output, reached = (
+            Output(is_read, None if is_read else times),
+            reached_by(METHODS[first], problem.span[0], report),
+        )
+        march = March(problem, recorded, output, first_step or 0.0, reached, watched=seen, first=first)
         try:
             found = solved(march, () if seen else events or ())
         except NoCodeError:
@@ -101,8 +107,8 @@ def _solve_recorded(
             raise NoCodeError(UNLIKE)
         return _solve_recorded(
             problem, recorded, first_step, times, events, evaluation, vectorized, dense_output=dense_output,
-            report=report, is_demanded=is_demanded,
+            report=report, is_demanded=is_demanded, first=first,
         )  # fmt: skip
-    if not (first_step or report or vectorized or found.course.failed or recorded.captured):
+    if first == EXPLICIT and not (first_step or report or vectorized or found.course.failed or recorded.captured):
         note(march, found.course, is_demanded=is_demanded)
     return result_of(march, lambda: evaluation, found, path, times, events, dense_output=dense_output)

@@ -15,13 +15,26 @@ if TYPE_CHECKING:
     from ..._recorded.native.integrate import Solver
     from ..._recorded.native.members import Form
     from ..._recorded.program import Program
+    from ..._recorded.series import Series
     from .watched import Watched
 
-METHODS = "DOP853", "Rodas5P", "Radau13"
-"""The explicit one, and stiff ones that follow where stability limits its steps; Radau13 is Radau IIA of order 13."""
+METHODS = "DOP853", "Rodas5P", "Radau13", "Taylor"
+"""
+The explicit one, and stiff ones that follow where stability limits its steps; Radau13 is Radau IIA of order 13. Taylor
+series of the solution are explicit as well.
+"""
 
-EXPLICIT, ROSENBROCK, RADAU = range(3)
+EXPLICIT, ROSENBROCK, RADAU, TAYLOR = range(4)
 """Numbers of the methods."""
+
+NONSTIFF = EXPLICIT, TAYLOR
+"""Methods that are not for stiff problems."""
+
+ORDERS = ((1e-4, 12), (3e-10, 16), (0.0, 20))
+"""Least relative tolerances, and the orders of Taylor series for them."""
+
+MOST_TERMS = 2000
+"""Largest number of operations in Taylor series, with those of derivatives."""
 
 LONGEST = 10_000
 """
@@ -41,7 +54,7 @@ FEW = 4
 FEWER, POWER = 3.0, 0.19
 """Ratio of the numbers of steps with the relative tolerance 1e-6, and with which power of it the ratio falls."""
 
-BESIDE = 8, 32, 0
+BESIDE = 8, 32, 0, 8
 """
 Components up to which both marches of the methods go on side by side, if neither polynomials nor events are wanted.
 
@@ -91,7 +104,7 @@ def _work(recorded: Recorded) -> float:
 
 def solver(
     recorded: Recorded, method: int, *, is_dense: bool, has_times: bool, has_stretches: bool,
-    watched: Watched | None = None, switch: tuple[int, float] | None = None,
+    watched: Watched | None = None, switch: tuple[int, float] | None = None, order: int = 0,
 ) -> Solver:  # fmt: skip
     """
     A solver.
@@ -111,23 +124,28 @@ def solver(
         Events that it looks for.
     switch : tuple of int and float, optional
         Number of the switch that the solution stays on, and the way of the time.
+    order : int, optional
+        Of Taylor series; other methods have but one.
 
     Raises
     ------
     NoCodeError
         If there is no machine code for it.
     """
-    notes = recorded.notes
-    key = METHODS[method], is_dense, has_times, has_stretches, recorded.modes is not None, APART in notes, switch
+    notes, order = recorded.notes, order if method == TAYLOR else 0
+    key = METHODS[method], is_dense, has_times, has_stretches, recorded.modes is not None, APART in notes, switch, order
     if watched is None:
         found: Solver | None = notes.get(key)
         if found is None:
-            found = notes[key] = _made(recorded, *key[1:4], method, None, switch)
+            found = notes[key] = _made(recorded, *key[1:4], method, None, switch, order)
         return found
     kept = notes.setdefault("with events", OrderedDict())
     some = *key, watched.key
     if some not in kept:
-        kept[some] = _made(recorded, *key[1:4], method, watched, switch), watched.recordings  # which the key means
+        kept[some] = (
+            _made(recorded, *key[1:4], method, watched, switch, order),
+            watched.recordings,
+        )  # which the key means
         while len(kept) > KEPT:
             kept.popitem(last=False)
     watching: Solver = kept[some][0]
@@ -147,7 +165,7 @@ def march_apart(recorded: Recorded) -> bool:
 
 def _made(
     recorded: Recorded, is_dense: bool, has_times: bool, has_stretches: bool, method: int,
-    watched: Watched | None, switch: tuple[int, float] | None,
+    watched: Watched | None, switch: tuple[int, float] | None, order: int,
 ) -> Solver:  # fmt: skip
     from ..._recorded.native.members import DENSE, STATES, Form  # noqa: PLC0415 - slow to import
     from ..._recorded.native.text import UnsupportedError  # noqa: PLC0415
@@ -165,7 +183,7 @@ def _made(
         has_times=has_times and not is_dense,
         checks_polynomials=is_dense or has_times or bool(events) or modes is not None, compares=True,
         has_stretches=has_stretches, events=len(events), has_modes=modes is not None,
-        exits=0 if switch is None else EXITS,
+        exits=0 if switch is None else EXITS, order=order,
     )  # fmt: skip
     try:
         given = recorded if modes is None else Recorded(modes.recording, recorded.parameters)
@@ -200,5 +218,40 @@ def _derived(recorded: Recorded) -> Linearised:
     return recorded.linearised
 
 
-MAKERS = _explicit, _stiff, _tight
+def order_for(rtol: float) -> int:
+    """The order of Taylor series for a relative tolerance."""
+    return next(order for least, order in ORDERS if rtol >= least)
+
+
+def _series(recorded: Recorded, form: Form, events: Sequence[Program], modes: Frozen | None = None) -> Solver:
+    from ..._recorded.native.taylor import taylor  # noqa: PLC0415 - slow to import
+
+    if modes is not None:
+        raise NoCodeError("compares states, and has no Taylor series where the comparison changes")
+    return taylor(recorded.value, series_of(recorded), form, events)
+
+
+def series_of(recorded: Recorded) -> Series:
+    """The recurrence of Taylor series; raises `NoCodeError`."""
+    from ..._recorded.graph import TooLarge  # noqa: PLC0415 - slow to import
+    from ..._recorded.refusal import Refused  # noqa: PLC0415
+    from ..._recorded.series import series  # noqa: PLC0415
+
+    found: Series | str | None = recorded.notes.get("series")
+    if found is None:
+        try:
+            found = series(recorded.value, 10 * MOST_TERMS)
+            if len(found.terms) > MOST_TERMS:
+                found = f"has {len(found.terms)} operations in its Taylor series, more than {MOST_TERMS}"
+        except Refused as error:
+            found = str(error)
+        except TooLarge:
+            found = f"has more than {MOST_TERMS} operations in its Taylor series"
+        recorded.notes["series"] = found
+    if isinstance(found, str):
+        raise NoCodeError(found)
+    return found
+
+
+MAKERS = _explicit, _stiff, _tight, _series
 """Functions that make the solvers."""

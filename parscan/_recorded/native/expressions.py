@@ -324,6 +324,25 @@ class Code:
         )
         return found * self.fma(part - 3.0, 0.2288 * part, 1.0 + 2 * 0.2288)
 
+    def rough_power(self, value: Value, exponent: float) -> Value:
+        """
+        A power of a number in double precision that is not negative, with a small exponent, roughly.
+
+        It is right to 1 % for exponents of size 1/16 or less, and takes far less time than the C library. The bits of a
+        number are about its logarithm, in units of the last bit; the polynomial mends that of the result. 0 and
+        infinity give finite numbers.
+        """
+        mantissa, kind, text = 52, vector("i64", value.width), self.text
+        one = 1023 << mantissa
+        bits = Value(self, text.new(f"bitcast {value.kind} {value.register} to {kind}"), WHOLE, value.width)
+        found = ((bits - one).to(FLOAT) * exponent).to(WHOLE) + one
+        part = (found & ((1 << mantissa) - 1)) | one
+        power, rest = (
+            Value(self, text.new(f"bitcast {kind} {whole.register} to {value.kind}"), FLOAT, value.width)
+            for whole in (found, part)
+        )
+        return power * self.fma(rest - 3.0, 0.2288 * rest, 1.0 + 2 * 0.2288)
+
     def copysign(self, size: Number, sign: Number) -> Value:
         """The size of one number with the sign of another."""
         return self._function("copysign", size, sign)

@@ -79,6 +79,8 @@ class Form:
         Whether the last argument of the right-hand side is its modes, which the solver sets; with one lane.
     exits : int
         How many modes, the last ones, end a member when they are positive.
+    order : int
+        Order of the method, for methods of several orders.
     """
 
     lanes: int = 1
@@ -92,6 +94,7 @@ class Form:
     events: int = 0
     has_modes: bool = False
     exits: int = 0
+    order: int = 0
 
     def __post_init__(self) -> None:
         if self.lanes > 1 and self.events:
@@ -188,6 +191,8 @@ class Members(ABC):
     """Whether small right-hand sides may be written out, with the rows "trial", "end" and "slopes" in registers."""
     tests_stiffness = False
     """Whether members can end as stiff."""
+    has_own_polynomials = False
+    """Whether `value_at` gives states between the ends of steps, also if slopes at Gauss's nodes are logged."""
     power: int
     """The error of a step is proportional to this power of its length."""
     gives_squares = False
@@ -211,7 +216,8 @@ class Members(ABC):
         fields = self._fields(rows)
         modes = [UNIT, UNIT, *(SHARED if one else UNIT for one in form.shared)]
         routines = [self._routine(name, one, modes) for name, one in zip(self.names, programs, strict=True)]
-        self.events = Events(self, events, is_dense=form.log == DENSE) if events else None
+        is_dense = form.log == DENSE and not self.has_own_polynomials
+        self.events = Events(self, events, is_dense=is_dense) if events else None
         if self.events is not None:
             self.events.extend(fields)
             routines += self.events.routines()
@@ -285,6 +291,10 @@ class Members(ABC):
         return []
 
     # What a method gives
+
+    def prepare(self, begin: Value) -> None:
+        """Write what is done before the length of a step is known."""
+        return
 
     @abstractmethod
     def attempt(self, t: Value, h: Value) -> Value:
@@ -635,6 +645,7 @@ class Members(ABC):
         t, goal, direction, step = (self.lane(name) for name in ("now", "goal", "direction", "step"))
         shrunk, finite, is_active = self.lane("shrunk"), self.lane("finite"), self.lane("active")[0].differs(0)
         begin, was_shrunk = t[0], shrunk[0].differs(0)
+        self.prepare(begin)
         least = code.maximum(LEAST * np.finfo(np.float64).eps * code.abs(begin), 1e-300)
         size = code.minimum(step[0], self.lane("limit")[0])
         fails = (size < least) & was_shrunk
@@ -715,6 +726,9 @@ class Members(ABC):
                 self.coefficients(begin, h)
                 self.events.look(begin, whole, h, share)
             end = code.where(self.events.goes_on, end, self.events.end)
+            if self.has_own_polynomials and self.form.log == DENSE:
+                with code.if_(~self.events.goes_on):
+                    self.coefficients(begin, end - begin)
         if self.form.has_times:
             due = accepts & ((self.lane("next")[0] - end) * self.lane("direction")[0] <= 0)
             with code.if_(code.any(due)):

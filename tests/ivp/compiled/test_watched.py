@@ -243,9 +243,9 @@ def test_corners_and_events(method, by_code):
     """A comparison with an event ends where that does, in whatever stretch it is."""
     fun = lambda t, y: [np.where(t < 1.0, 1.0, np.where(t < 2.0, -2.0, 3.0)) + 0 * y[0]]  # noqa: E731
     for level, expected, direction in (
-        (0.5, [0.5, 1.25, 2.5], 0),
-        (0.5, [0.5, 2.5], 1),
-        (-0.5, [1.75, 2.0 + 0.5 / 3], 0),
+        (0.47, [0.47, 1.265, 2.49], 0),
+        (0.47, [0.47, 2.49], 1),
+        (-0.47, [1.735, 2.0 + 0.53 / 3], 0),
     ):
         sol = solved(event(lambda t, y, level=level: y[0] - level, direction=direction), (0.0, 3.0), (0.0,), fun)
         np.testing.assert_allclose(sol.t_events[0], expected, atol=1e-12)
