@@ -19,7 +19,10 @@ from .record import Recording
 from .switches import STATE
 
 MOST = 12
-"""Largest number of modes."""
+"""Largest number of comparisons."""
+
+EDGES = 2
+"""Comparisons of a stair: of its operand with both edges of the step that it is on."""
 
 BOOL = np.dtype(bool)
 
@@ -40,11 +43,14 @@ class Frozen(NamedTuple):
     Attributes
     ----------
     recording : Recording
-        `(t, y, *numbers, modes) -> slopes`; a mode is positive where a comparison holds.
+        `(t, y, *numbers, modes) -> slopes`; a mode is positive where a comparison holds. Behind those of all
+        comparisons are the levels of stairs: `floor` of their operands.
     switches : Program
-        `(t, y, *numbers, modes)` to as many numbers as there are modes: comparisons hold where they are positive.
+        `(t, y, *numbers, modes)` to as many numbers as there are comparisons, which hold where they are positive, and
+        to the levels of stairs at the state. The first comparisons are those of stairs: the operand is below the level,
+        which holds on no step, and it is below the next level, which holds on all of them.
     both : Program
-        Slopes, and these numbers.
+        Slopes, and the numbers of the comparisons.
     is_nested : bool
         Whether what is compared depends on modes: on those of earlier comparisons.
     partners : dict
@@ -57,16 +63,33 @@ class Frozen(NamedTuple):
     is_nested: bool
     partners: dict[int, int]
 
+    @property
+    def stairs(self) -> int:
+        """Number of stairs."""
+        return int(self.switches.results[1].size)
+
+    @property
+    def comparisons(self) -> int:
+        """Number of comparisons."""
+        return int(self.switches.results[0].size)
+
 
 class _Modes:
     """Conditions on the state, which are modes from now on."""
 
-    def __init__(self, graph: Graph, ids: Any) -> None:
+    def __init__(self, graph: Graph, ids: Any, stairs: int) -> None:
         self._graph, self._ids = graph, ids
         self._known: dict[tuple[int, int], int] = {}
         self._pairs: dict[tuple[int, int], int] = {}
+        self._stairs: dict[int, int] = {}
+        """Levels, by their operands."""
         self.partners: dict[int, int] = {}
-        self.switches: list[int] = []
+        below, within = self._constant(OTHER), self._constant(1.0)
+        self.switches, self.levels = [below, within] * stairs, [self._constant(0.0)] * stairs
+        """Numbers of comparisons, and levels; there may be more stairs than are needed."""
+
+    def _constant(self, value: float) -> int:
+        return int(self._graph.constants(np.array([value]), np.dtype(np.float64))[0])
 
     def above(self, one: Any, other: Any) -> Any:
         """Whether numbers are larger than others: nodes of conditions."""
@@ -91,6 +114,25 @@ class _Modes:
             condition = recorded(self._graph, "greater", BOOL, [self._ids[number : number + 1], zero])
             self._known[one, other] = int(np.ravel(condition)[0])
         return self._known[one, other]
+
+    def floor(self, x: Any) -> Any:
+        """Levels of numbers."""
+        return np.array([self._floor(one) for one in np.ravel(x).tolist()], np.intp)
+
+    def _floor(self, one: int) -> int:
+        if one not in self._stairs:
+            number, double, node = len(self._stairs), np.dtype(np.float64), np.array([one])
+            level = self._ids[len(self._ids) - len(self.levels) + number :][:1]
+            after = recorded(self._graph, "add", double, [level, self.number(1.0, level)])
+            for k, edge in enumerate((level, after)):
+                self.switches[EDGES * number + k] = int(recorded(self._graph, "subtract", double, [edge, node])[0])
+            self.levels[number] = int(recorded(self._graph, "floor", double, [node])[0])
+            self._stairs[one] = int(level[0])
+        return self._stairs[one]
+
+    def apply(self, name: str, *nodes: Any) -> Any:
+        """Nodes of an operation on numbers."""
+        return recorded(self._graph, name, np.dtype(np.float64), list(nodes))
 
     def not_(self, conditions: Any) -> Any:
         """Where conditions do not hold."""
@@ -134,6 +176,38 @@ def _heaviside(modes: _Modes, x: Any, at_zero: Any, low: float = 0.0) -> Any:
     return modes.where(modes.above(x, modes.number(0.0, x)), modes.number(1.0, x), rest)
 
 
+def _ceil(modes: _Modes, x: Any) -> Any:
+    return modes.negative(modes.floor(modes.negative(x)))
+
+
+def _rint(modes: _Modes, x: Any) -> Any:
+    return modes.floor(modes.apply("add", x, modes.number(0.5, x)))
+
+
+def _trunc(modes: _Modes, x: Any) -> Any:
+    is_negative = modes.above(modes.number(0.0, x), x)
+    size = modes.floor(modes.where(is_negative, modes.negative(x), x))
+    return modes.where(is_negative, modes.negative(size), size)
+
+
+def _floor_divide(modes: _Modes, x: Any, y: Any) -> Any:
+    return modes.floor(modes.apply("divide", x, y))
+
+
+def _remainder(modes: _Modes, x: Any, y: Any) -> Any:
+    return modes.apply("subtract", x, modes.apply("multiply", y, _floor_divide(modes, x, y)))
+
+
+def _fmod(modes: _Modes, x: Any, y: Any) -> Any:
+    return modes.apply("subtract", x, modes.apply("multiply", y, _trunc(modes, modes.apply("divide", x, y))))
+
+
+STAIRS: dict[str, Callable[..., Any]] = {
+    "floor": lambda modes, x: modes.floor(x), "ceil": _ceil, "rint": _rint, "trunc": _trunc,
+    "floor_divide": _floor_divide, "remainder": _remainder, "fmod": _fmod,
+}  # fmt: skip
+"""How stairs, and what has them, are written in modes: each has one level."""
+
 RULES: dict[str, tuple[Callable[..., Any], int]] = {
     "greater": (_greater, 1),
     "less": (lambda modes, one, other: modes.above(other, one), 1),
@@ -145,8 +219,9 @@ RULES: dict[str, tuple[Callable[..., Any], int]] = {
     "sign": (_sign, 2),
     "heaviside": (_heaviside, 2),
     "signbit": (lambda modes, x: modes.above(modes.number(0.0, x), x), 1),
+    **{name: (rule, 1 if name in ("trunc", "fmod") else 0) for name, rule in STAIRS.items()},
 }
-"""How operations are written in modes, and how many modes they need at most."""
+"""How operations are written in modes, and how many comparisons they need at most, besides those of stairs."""
 
 
 def frozen(program: Program, limit: int = LIMIT) -> Frozen | None:
@@ -161,13 +236,15 @@ def frozen(program: Program, limit: int = LIMIT) -> Frozen | None:
         If it has more nodes than the limit.
     """
     marks = _marks(program)
-    count = sum(int(np.count_nonzero(some)) * RULES[program.blocks[k].operation][1] for k, some in marks.items())
+    uses = {k: int(np.count_nonzero(some)) for k, some in marks.items()}
+    stairs = sum(one for k, one in uses.items() if program.blocks[k].operation in STAIRS)
+    count = EDGES * stairs + sum(one * RULES[program.blocks[k].operation][1] for k, one in uses.items())
     if not 0 < count <= MOST:
         return None
     graph, double = Graph(limit), np.dtype(np.float64)
-    every = [*program.arguments, Argument((count,), double)]
+    every = [*program.arguments, Argument((count + stairs,), double)]
     given = [graph.argument(k, one.shape, one.dtype) for k, one in enumerate(every)]
-    modes, nodes = _Modes(graph, np.ravel(given[-1])), np.zeros(program.size, dtype=np.intp)
+    modes, nodes = _Modes(graph, np.ravel(given[-1]), stairs), np.zeros(program.size, dtype=np.intp)
     for number, block in enumerate(program.blocks):
         nodes[block.first : block.first + block.count] = _replayed(graph, given, nodes, block)
         if number in marks:
@@ -178,7 +255,7 @@ def frozen(program: Program, limit: int = LIMIT) -> Frozen | None:
     recording = Recording(graph, arguments, RecordingArray(graph, nodes[ids], dtype), dtypes, dtype)
     padded = modes.switches + [int(graph.constants(np.array([OTHER]), double)[0])] * (count - len(modes.switches))
     compared = RecordingArray(graph, np.array(padded), double)
-    switches = recording.extract(compared)
+    switches = recording.extract(compared, RecordingArray(graph, np.array(modes.levels, np.intp), double))
     both, is_nested = recording.extract(recording.result, compared), switches.reads(len(every) - 1)
     return Frozen(recording, switches, both, is_nested, modes.partners)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..frozen import EDGES
 from ..program import Program
 from .between import Between, Frame
 from .driver import Fields
@@ -51,7 +52,8 @@ class Switching(Between):
     members : Frame
         The solver.
     program : Program
-        `(t, y, *parameters, modes) -> numbers`: comparisons hold where these are positive.
+        `(t, y, *parameters, modes) -> numbers, levels`: comparisons hold where numbers are positive; modes are those of
+        comparisons, and levels of stairs behind them. The first two comparisons of each stair have modes that stay.
     is_dense : bool
         Whether coefficients are slopes at Gauss's nodes.
     exits : int
@@ -62,7 +64,8 @@ class Switching(Between):
         if members.lanes > 1:
             raise UnsupportedError("has modes, and members in lanes")
         super().__init__(members, "switch", [program], is_dense=is_dense)
-        self._program, self.count, self._exits = program, program.results[0].size, exits
+        self._program, self._exits = program, exits
+        self.count, self._stairs = (ids.size for ids in program.results)
         self._is_nested = program.reads(len(program.arguments) - 1)
         self._extremes: list[tuple[Value, Value, Value]] = []
         """Of each number, the sign that it has in the mode, and the least and the largest value times that."""
@@ -75,7 +78,8 @@ class Switching(Between):
     def extend(self, fields: Fields) -> None:
         """Add memory."""
         super().extend(fields)
-        fields.add("modes", np.float64, self.count)
+        fields.add("modes", np.float64, self.count + self._stairs)
+        fields.add("switch levels", np.float64, self._stairs)
         fields.add("switch values", np.float64, PARTS + 2, self.count)
         for what in ("share", "until"):
             fields.add(f"switch {what}", np.float64, 1)
@@ -136,6 +140,10 @@ class Switching(Between):
             self._evaluate(t, state, values)
             with code.for_(self.count) as k:
                 modes[k] = code.where(values[k] > 0, ONE, code.number(OTHER))
+            levels = self.own("levels")
+            for number in range(self._stairs):
+                modes[EDGES * number], modes[EDGES * number + 1] = code.number(OTHER), code.number(ONE)
+                modes[self.count + number] = levels[number]
         for number in range(self.count - self._exits, self.count):
             with code.if_(modes[number] > 0):
                 self.own("left")[0] = 1
@@ -213,7 +221,7 @@ class Switching(Between):
         time[0] = members.time(t)
         parameters = members.fields.array(code, "parameters")
         given = [code.load_pointer(parameters.at(k)) for k in range(len(self._program.arguments) - 2)]
-        members.module.call(NAME, time.pointer, state.pointer, *given, row.pointer)
+        members.module.call(NAME, time.pointer, state.pointer, *given, row.pointer, self.own("levels").pointer)
 
     def _find(self) -> None:
         """End the step where the first comparison changes."""
