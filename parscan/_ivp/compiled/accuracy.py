@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import inf, isfinite, nan
+from typing import NamedTuple
 
 from ..._arrays.cached import cached_property
 from ..._arrays.namespace import Array
-from ..._recorded.budget import NoCodeError
+from ..._recorded.budget import NoCodeError, UnpaidError
 from ..output.events import Watch
 from ..output.monitor import Event
 from .apart import at_end, between
@@ -15,7 +16,7 @@ from .chatter import SHARE
 from .march import LEAST_EXPLICIT, Course, March, least_of
 from .parts import as_parts
 from .recorded import Recorded
-from .solvers import EXPLICIT, METHODS, NONSTIFF, RADAU, ROSENBROCK
+from .solvers import EXPLICIT, METHODS, NONSTIFF, RADAU, ROSENBROCK, solver
 from .trial import prefers_stiff
 
 LOOSER = 10.0
@@ -73,8 +74,15 @@ MORE, ENOUGH, ORDER = 10, 100, 5
 their number grows with the tolerance: more are needed only where the function is known with fewer digits than the
 tolerance asks for."""
 
-ANEW = 16
-"""One of so many solves of a function, the first one included, asks anew which method is the better one."""
+ANEW, SELDOM = 16, 256
+"""
+The first solve of a function asks which method is the better one, and others ask anew: after so many solves first, then
+after twice as many each time, up to the second number, as long as the answer is the same.
+"""
+
+FASTER, SHORTER, TIMED = 0.7, 8, 3
+"""Share of the time of a stiff method that another one may take to be the better one; how many steps of Rodas5P may
+take as long as one of Radau13; and how often their time is measured."""
 
 LEAST = LEAST_EXPLICIT
 """Smallest relative tolerance of a march."""
@@ -167,8 +175,66 @@ def solved(march: March, events: tuple[Event, ...]) -> Solved:
         found = replace(found, crossing=_crossing(march, found.course))
     if asks and march.method in NONSTIFF and prefers_stiff(march, found.course, found.share):
         march.method = march.stiff
+    elif asks and march.method in (ROSENBROCK, RADAU) and not events and (other := _faster(march, known, found)):
+        known.stiff = other.method
+        known.enter(other.method, other.share, other.error)
+        return found
     known.enter(march.method, share if found.is_rough and found.end > BAD else found.share, found.error)
     return found
+
+
+class Faster(NamedTuple):
+    """A stiff method that takes less time than the usual one, the share of the tolerances it needs, and its error."""
+
+    method: int
+    share: float
+    error: float
+
+
+def _faster(march: March, known: Known, found: Solved) -> Faster | None:
+    """
+    The other stiff method, if it is the faster one by far.
+
+    How many steps each of them takes is known in advance only about: where the solution changes over decades of time,
+    the steps of both grow by as much as they may, and those of Rodas5P are shorter work.
+    """
+    is_plain = not march.output.is_dense and march.watched is None and found.course.stop is None
+    if known.stiff or known.uses < known.tries or not is_plain or found.error > 1.0:
+        return None
+    known.tries = known.uses * ANEW
+    own, steps = march.method, found.course.path.steps + found.course.rejected
+    method = ROSENBROCK + RADAU - own
+    try:
+        solver(march.recorded, method, **march.asked)
+        other = _once_more(march, known, method, found.share, steps * SHORTER if method == ROSENBROCK else steps)
+        if other is None or not other[1] < FASTER * _seconds(found):  # which may have begun with another method
+            return None
+        before = _once_more(march, known, own, found.share, MORE * steps)
+    except (NoCodeError, UnpaidError):
+        return None
+    is_faster = before is None or other[1] < FASTER * before[1]
+    return Faster(method, other[0].share, other[0].error) if is_faster else None
+
+
+def _once_more(march: March, known: Known, method: int, share: float, most: int) -> tuple[Solved, float] | None:
+    """What a stiff method finds within so many steps, if that is as wanted, and the time once its share is known."""
+    one = March(march.problem, march.recorded, march.output, march.first_step, None, most=most)
+    one.method, known.stiff = method, method
+    try:
+        found = _pair(one, share, ())
+        found = found if found.course.failed else _improved(one, found, ())
+        if found.course.failed or found.error > 1.0:
+            return None
+        return found, min(_seconds(_pair(one, found.share, ())) for _ in range(TIMED))
+    finally:
+        known.stiff = 0
+        one.end()
+
+
+def _seconds(pair: Solved) -> float:
+    """Time of machine code for two marches."""
+    course, other = pair.course, pair.other
+    return inf if other is None else course.seconds * (1 + other.evaluations / max(1, course.evaluations))
 
 
 class Known:
@@ -183,15 +249,15 @@ class Known:
         Numbers of the method to begin with, and of the one for stiff problems; 0 where that is the usual one.
     uses, tightened : int
         Number of the solves, and the number of them after which the share had to become smaller the last time.
+    tries : int
+        Number of the solve from which on the other stiff method is tried.
+    is_asked : bool
+        Whether the next solve asks anew which method is the better one.
     """
 
     def __init__(self, method: int = EXPLICIT) -> None:
         self.share, self.method, self.stiff, self.uses, self.tightened = 1.0, method, 0, 0, -ANEW
-
-    @property
-    def is_asked(self) -> bool:
-        """Whether the next solve asks anew which method is the better one."""
-        return self.uses % ANEW == 0
+        self.is_asked, self.tries, self._apart, self._asks = True, ANEW, ANEW // 2, 0
 
     def enter(self, method: int, share: float, error: float) -> None:
         """
@@ -199,7 +265,13 @@ class Known:
 
         A larger share, which seems to be enough, is tried again only some solves after one was not.
         """
+        if method != self.method:
+            self._apart, self._asks = ANEW, self.uses + ANEW
+        elif self.is_asked:
+            self._apart = min(2 * self._apart, SELDOM)
+            self._asks = self.uses + self._apart
         self.method, self.uses = method, self.uses + 1
+        self.is_asked = self.uses >= self._asks
         if share < self.share:
             self.tightened = self.uses
         is_enough = error <= SPARE / LOOSER and self.uses >= self.tightened + ANEW
