@@ -74,11 +74,8 @@ MORE, ENOUGH, ORDER = 10, 100, 5
 their number grows with the tolerance: more are needed only where the function is known with fewer digits than the
 tolerance asks for."""
 
-ANEW, SELDOM = 16, 256
-"""
-The first solve of a function asks which method is the better one, and others ask anew: after so many solves first, then
-after twice as many each time, up to the second number, as long as the answer is the same.
-"""
+ANEW = 16
+"""One of so many solves of a function, the first one included, asks anew which method is the better one."""
 
 FASTER, SHORTER, TIMED = 0.7, 8, 3
 """Share of the time of a stiff method that another one may take to be the better one; how many steps of Rodas5P may
@@ -257,7 +254,7 @@ class Known:
 
     def __init__(self, method: int = EXPLICIT) -> None:
         self.share, self.method, self.stiff, self.uses, self.tightened = 1.0, method, 0, 0, -ANEW
-        self.is_asked, self.tries, self._apart, self._asks = True, ANEW, ANEW // 2, 0
+        self.is_asked, self.tries = True, ANEW
 
     def enter(self, method: int, share: float, error: float) -> None:
         """
@@ -265,13 +262,8 @@ class Known:
 
         A larger share, which seems to be enough, is tried again only some solves after one was not.
         """
-        if method != self.method:
-            self._apart, self._asks = ANEW, self.uses + ANEW
-        elif self.is_asked:
-            self._apart = min(2 * self._apart, SELDOM)
-            self._asks = self.uses + self._apart
         self.method, self.uses = method, self.uses + 1
-        self.is_asked = self.uses >= self._asks
+        self.is_asked = not self.uses % ANEW
         if share < self.share:
             self.tightened = self.uses
         is_enough = error <= SPARE / LOOSER and self.uses >= self.tightened + ANEW

@@ -1,4 +1,4 @@
-"""Repeated solves of which only the ends of steps are wanted: one call of machine code, and little around it."""
+"""Repeated solves of which the ends of steps are wanted, or values at times: one call of code, and little around it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from math import isfinite
 from operator import is_
 from typing import TYPE_CHECKING, Any
 
+from ..._arrays.namespace import Array, array_namespace, copy
 from ..._engine.termination import Termination
 from ..._functions.verify import share_of
 from ..._recorded.native.status import Status
 from ..result.result import IvpResult, IvpStatus
-from .accuracy import FAR, GAIN, LOOSER, WANTED, Known, are_alike, known_of
+from .accuracy import BETWEEN, FAR, GAIN, LOOSER, WANTED, Known, are_alike, known_of
 from .alike import are_like, gives, sample_of
-from .later import field, solve_of
+from .later import field, field_between, solve_of
 from .march import FEWEST, ORDER, least_of
 from .recorded import STRIDE, Recorded
 from .solvers import EXPLICIT, METHODS
@@ -29,6 +30,9 @@ FINISHED = int(Status.FINISHED)
 
 KEPT = 32
 """Spans and tolerances of which is known what solves have in common."""
+
+MOST_COUNTS = 8
+"""Numbers of times of the output for which there is memory."""
 
 FLOATS = frozenset([float])
 
@@ -64,15 +68,12 @@ class Plan:
         Least share of the tolerances.
     equal : float
         Relative difference of values that counts as none.
-    share : float
-        Share of the tolerances that the march has.
-    tolerances : tuple of float
-        Of the march, and the factor of the other one's.
-    longest : tuple of float
-        Longest steps of both marches.
+    march : tuple
+        Share of the tolerances that the march has; its tolerances, and the factor of the other one's; and the longest
+        steps of both.
     """
 
-    __slots__ = ("_atol", "_least", "_rtol", "equal", "known", "least_share", "longest", "share", "span", "tolerances")
+    __slots__ = ("_atol", "_least", "_rtol", "equal", "known", "least_share", "march", "span")
 
     def __init__(self, span: tuple[float, float], rtol: float, atol: float, known: Known, least: float, equal: float):
         self.span, self._rtol, self._atol, self._least = span, rtol, atol, least
@@ -83,8 +84,37 @@ class Plan:
         """Have another share of the tolerances."""
         begin, end = self.span
         longest = abs(end - begin) / FEWEST * share ** (1 / ORDER)
-        self.share, self.longest = share, (longest, longest * LONGER)
-        self.tolerances = max(self._rtol * share, self._least), self._atol * share, LOOSER
+        tolerances = max(self._rtol * share, self._least), self._atol * share, LOOSER
+        self.march = share, tolerances, (longest, longest * LONGER)
+
+
+class Times:
+    """
+    Times of the output, which were found to be in order.
+
+    Parameters
+    ----------
+    times : array, shape (m,)
+    span : tuple of float
+    idle : list of Ready
+        For so many times.
+    """
+
+    __slots__ = ("_bytes", "_span", "idle", "times")
+
+    def __init__(self, times: Array, span: tuple[float, float], idle: list[Ready]) -> None:
+        self.times, self._span, self.idle = times, span, idle
+        self._bytes = times.tobytes()
+
+    def are(self, given: Array, span: tuple[float, float]) -> bool:
+        """Whether an array has the same times, and the span is the same."""
+        times = self.times
+        return (
+            given.dtype is times.dtype
+            and given.shape == times.shape
+            and given.tobytes() == self._bytes
+            and span == self._span
+        )
 
 
 class Ends:
@@ -111,7 +141,10 @@ class Ends:
         self._recorded, self._method, self._make = recorded, method, partial(Ready, solver, attempts)
         self._like, self._size = like, like.shape[0]
         self._held = HELD
-        self._idle: list[Ready] = []
+        self._idle: dict[int, list[Ready]] = {0: []}
+        """By the number of times of the output."""
+        self._is_between = solver.form.has_times
+        self._times: Times | None = None
         self._plans: dict[tuple[Any, ...], Plan] = {}
         self._fields = {
             "status": IvpStatus.FINISHED, "termination": Termination.FINISHED, "success": True, "compiled": True,
@@ -147,43 +180,73 @@ class Ends:
             raise Unusual
         if self._method != EXPLICIT and known.is_asked:
             raise Unusual
-        if known.share != plan.share:
+        if known.share != plan.march[0]:
             plan.take(max(known.share, plan.least_share))
         return plan
 
+    def times(self, given: Any, span: tuple[float, float]) -> Times:
+        """Times of the output; raises `Unusual` if they are not in order."""
+        array, last = array_namespace(self._like).asarray(given), self._times
+        if last is not None and last.are(array, span):
+            return last
+        times = times_of(array, span)
+        while len(self._idle) > MOST_COUNTS:
+            self._idle.popitem()
+        found = self._times = Times(times, span, self._idle.setdefault(times.shape[0], []))
+        return found
+
     def solved(
         self, fun: Any, plan: Plan, start: tuple[float, ...], args: tuple[Any, ...], rtol: float, atol: float,
-        recorded: Recorded,
+        recorded: Recorded, wanted: Times | None,
     ) -> IvpResult:  # fmt: skip
         """The result; raises `Unusual` if something is out of the ordinary."""
-        known, method, idle, asks = plan.known, self._method, self._idle, plan.known.is_asked
+        known, method, asks, (share, tolerances, longest) = plan.known, self._method, plan.known.is_asked, plan.march
         parameters = numbers_of(recorded.parameters) if recorded.parameters else ()
         self._uses = uses = self._uses + 1
-        ready = idle.pop() if idle else self._make()
+        idle = self._idle[0] if wanted is None else wanted.idle
+        ready = idle.pop() if idle else self._make(0 if wanted is None else wanted.times.shape[0])
         try:
-            status, steps, _, evaluations, other, _, _, further, error, row, time, least, *slopes = ready.march(
-                *plan.span, start, plan.tolerances, plan.longest, parameters, rtol, atol, uses * STRIDE
+            if wanted is not ready.wanted and wanted is not None:
+                ready.times[...], ready.wanted = wanted.times, wanted
+            status, steps, _, evaluations, other, _, _, further, error, worst, row, time, least, *slopes = ready.march(
+                *plan.span, start, tolerances, longest, parameters, rtol, atol, uses * STRIDE
             )
             error /= GAIN
             if status != FINISHED or other != FINISHED or (asks and steps >= MANY):
                 raise Unusual
-            if not error <= (WANTED if plan.share > 2 * plan.least_share else FAR) or are_alike(error, steps + 1):
+            if not error <= (WANTED if share > 2 * plan.least_share else FAR) or are_alike(error, steps + 1):
                 raise Unusual
-            kept = recorded.kept() if parameters else recorded
-            facts = fun, args, plan.span, start, rtol, atol, kept, method, plan.share, error
+            facts = (
+                fun,
+                args,
+                plan.span,
+                start,
+                rtol,
+                atol,
+                recorded.kept() if parameters else recorded,
+                method,
+                share,
+                error,
+            )
             problem, equal = (plan.span, rtol, start, parameters), plan.equal
             is_known = problem == self._before and (not args or all(map(is_, args, self._args)))
             if not (is_known and gives(fun, args, time, ready.y[row + 1].copy(), slopes, least, equal)):
                 self._compare(facts, problem, ready, steps, equal)
-            y, later = ready.y[: steps + 1].copy(), partial(field, facts, ready.kept(steps))
+            result = new(IvpResult)
+            own = result.__dict__
+            own.update(self._fields)
+            if wanted is None:
+                own["y"], own["_later"] = ready.y[: steps + 1].copy().T, partial(field, facts, ready.kept(steps))
+            else:
+                if not worst <= BETWEEN * GAIN:
+                    raise Unusual
+                own["t"], own["y"] = wanted.times.copy(), ready.values.copy().T
+                own["_later"] = partial(field_between, facts, ready.kept(steps), ready.apart())
         finally:
             idle.append(ready)
-        known.enter(method, plan.share, error / WANTED)
-        result = new(IvpResult)
-        own = result.__dict__
-        own.update(self._fields)
-        own["y"], own["_later"], own["error_estimate"] = y.T, later, error
-        own["nfev"] = own["npoints"] = evaluations + further
+        known.enter(method, share, error / WANTED if wanted is None else max(error / WANTED, worst / (BETWEEN * GAIN)))
+        own["error_estimate"], own["nfev"] = error, evaluations + further
+        own["npoints"] = own["nfev"]
         return result
 
     def _plan(self, begin: Any, end: Any, rtol: float, atol: float) -> Plan:
@@ -193,7 +256,7 @@ class Ends:
             raise Unusual
         while len(self._plans) >= KEPT:
             self._plans.popitem()
-        known = known_of(self._recorded, rtol, is_between=False)
+        known = known_of(self._recorded, rtol, is_between=self._is_between)
         found = self._plans[begin, end, rtol, atol] = Plan(
             span, rtol, atol, known, least_of(self._method), share_of(rtol, self._like)
         )
@@ -227,3 +290,15 @@ def numbers_of(parameters: Sequence[Any]) -> tuple[float, ...]:
     for one in parameters:
         found.extend([one] if isinstance(one, float) else one.tolist())
     return tuple(found)
+
+
+def times_of(times: Array, span: tuple[float, float]) -> Array:
+    """Times of the output, if they are in order."""
+    xp, way = array_namespace(times), 1.0 if span[1] > span[0] else -1.0
+    if times.ndim != 1 or times.dtype != xp.float64:
+        raise Unusual
+    along = xp.concat([xp.asarray([way * span[0]]), way * times, xp.asarray([way * span[1]])])
+    gaps = along[1:] - along[:-1]
+    if not (bool(xp.all(gaps >= 0)) and bool(xp.all(gaps[1:-1] > 0))):
+        raise Unusual
+    return copy(times)

@@ -15,6 +15,7 @@ from ..core.scale import Scale
 from ..result.result import IvpStatus
 from ..sensitivities.derivatives import Derivatives
 from ..sequential.on_mesh import retrace
+from .accuracy import GAIN
 from .derived import recorded_code
 from .march import March, Output
 from .outcome import between, errors, told
@@ -114,3 +115,10 @@ def field(facts: tuple[Any, ...], kept: bytes, name: str) -> Any:
 
     start = facts[Solve._fields.index("start")]
     return FIELDS[name](solve_of(facts, *steps_of(kept, len(start))))
+
+
+def field_between(facts: tuple[Any, ...], kept: bytes, apart: bytes, name: str) -> Any:
+    """The same of a solve with values at times, whose marches are so far apart there."""
+    from ..._recorded.native.ready import numbers_in  # noqa: PLC0415 - slow to import
+
+    return numbers_in(apart) / GAIN if name == "_errors" else field(facts, kept, name)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import weakref
 from collections import OrderedDict
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, field, fields
 from functools import cache
 from math import inf, isfinite
 from types import FunctionType, NoneType
@@ -31,7 +31,7 @@ from .accuracy import BETWEEN, GAIN, LOOSER, WANTED, are_alike, known_of, solved
 from .apart import differences, ratio
 from .corners import Places, places_in
 from .derived import recorded_code
-from .ends import Ends, ends_of
+from .ends import Ends, ends_of, times_of
 from .later import Solve
 from .march import ENDED, EVENT, FEWEST, FINISHED, LEAST, ORDER, Course, March, Output, after, least_of
 from .path import Path
@@ -108,8 +108,8 @@ class Repeat:
         Solves that were begun in vain, since the last one that was not, less some relief for others.
     seen : Watched or None
         Events of the last solve that had any.
-    ends : Ends or None
-        Repeats solves of which only the ends of steps are wanted, if it can be done.
+    ends : dict of Ends
+        What repeats solves of which nothing else is wanted, if it can be done, by whether values at given times are.
     """
 
     function: weakref.ref[Any]
@@ -122,15 +122,17 @@ class Repeat:
     attempts: int
     misses: float = 0.0
     seen: Watched | None = None
-    ends: Ends | None = None
+    ends: dict[bool, Ends] = field(default_factory=dict)
 
     def solved(
         self, fun: Any, t_span: Any, y0: Any, t_eval: Any, args: tuple[Any, ...], rtol: float, atol: float,
         events: Any, *, dense_output: bool,
     ) -> IvpResult:  # fmt: skip
         """The result; raises `Unusual` if something is out of the ordinary."""
-        if self.ends is not None and t_eval is None and events is None and not dense_output:
-            return self._at_ends(self.ends, fun, t_span, y0, args, rtol, atol)
+        if events is None and not dense_output and (t_eval is None or len(t_eval)):
+            ends = self.ends.get(t_eval is not None)
+            if ends is not None:
+                return self._at_ends(ends, fun, t_span, y0, t_eval, args, rtol, atol)
         xp, recorded = array_namespace(self.like), self._recorded(args)
         span, state = (float(t_span[0]), float(t_span[1])), xp.asarray(y0)
         if state.dtype != self.like.dtype or state.ndim != 1 or len(t_span) != 2:
@@ -156,15 +158,20 @@ class Repeat:
         return self._plain(problem, recorded, times, seen)
 
     def _at_ends(
-        self, ends: Ends, fun: Any, t_span: Any, y0: Any, args: tuple[Any, ...], rtol: float, atol: float
+        self, ends: Ends, fun: Any, t_span: Any, y0: Any, t_eval: Any, args: tuple[Any, ...], rtol: float, atol: float
     ) -> IvpResult:
-        """The result where only the ends of steps are wanted."""
+        """The result where only the ends of steps are wanted, or values at given times."""
         start, recorded = ends.numbers(y0), self._recorded(args)
         if not self.witness.holds(fun, args[len(recorded.parameters) :]):
             raise Unusual
         plan = ends.plan(t_span, rtol, atol)
+        times = None
+        if t_eval is not None:
+            if type(t_eval) not in (list, tuple, type(self.like)):
+                raise Unusual
+            times = ends.times(t_eval, plan.span)
         self.misses += 1
-        found = ends.solved(fun, plan, start, args, rtol, atol, recorded)
+        found = ends.solved(fun, plan, start, args, rtol, atol, recorded, times)
         self.misses = 0.0
         return found
 
@@ -238,8 +245,11 @@ class Repeat:
     def add(self, solvers: dict[bool, Solver]) -> None:
         """Note further solvers."""
         self.solvers.update(solvers)
-        if False in solvers and self.ends is None:
-            self.ends = ends_of(self.recorded, self.method, solvers[False], self.attempts, self.like)
+        for has_times, one in solvers.items():
+            if has_times not in self.ends and (
+                ends := ends_of(self.recorded, self.method, one, self.attempts, self.like)
+            ):
+                self.ends[has_times] = ends
 
     def is_of(self, fun: Any, recorded: Recorded, method: int) -> bool:
         """Whether it is known of a function with this recording, and this method."""
@@ -440,18 +450,6 @@ def memo() -> Any:
     from ..._recorded import memo  # noqa: PLC0415 - slow to import
 
     return memo
-
-
-def times_of(times: Array, span: tuple[float, float]) -> Array:
-    """Times of the output, if they are in order."""
-    xp, way = array_namespace(times), 1.0 if span[1] > span[0] else -1.0
-    if times.ndim != 1 or times.dtype != xp.float64:
-        raise Unusual
-    along = xp.concat([xp.asarray([way * span[0]]), way * times, xp.asarray([way * span[1]])])
-    gaps = along[1:] - along[:-1]
-    if not (bool(xp.all(gaps >= 0)) and bool(xp.all(gaps[1:-1] > 0))):
-        raise Unusual
-    return copy(times)
 
 
 def kind(argument: Any) -> Any:

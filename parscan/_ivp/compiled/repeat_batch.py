@@ -14,9 +14,10 @@ from ..core.evaluation import Evaluation
 from ..core.problem import Problem
 from ..result.result import IvpResult
 from .derived import recorded_code
+from .ends import times_of
 from .ensemble import solve_batch
 from .members import Members, Origin, function_of, must_be_recorded_whole
-from .repeat import NOTHING, keep, key_of, kind, memo, times_of
+from .repeat import NOTHING, keep, key_of, kind, memo
 from .unusual import Unusual
 
 if TYPE_CHECKING:

@@ -68,10 +68,33 @@ def test_the_next_solve_is_repeated(times, y0, repeats, monkeypatch):
             assert one.dtype == other.dtype
         elif not field.name.startswith("_"):
             assert one == other, field.name
+    np.testing.assert_allclose(again[-1].errors, usual.errors, rtol=1e-9)
     assert again[0].y is not again[1].y
     np.testing.assert_array_equal(again[0]._dense.evaluate(usual.t + 0.01), usual._dense.evaluate(usual.t + 0.01))
     np.testing.assert_allclose(again[0].tangent(y0=np.ones(2)), usual.tangent(y0=np.ones(2)))
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(again[0])).y, usual.y)
+
+
+def test_times_are_those_that_are_given_now(repeats):
+    fun, times = make(), np.linspace(*SPAN, 30)
+    exact = solved(fun, rtol=1e-11, atol=1e-11, dense_output=True).sol
+    solved(fun, t_eval=times)
+    repeats.clear()
+    sols = [solved(fun, t_eval=times)]
+    times[7] += 0.1
+    given = [times, times.tolist(), tuple(times), times[:9], [1, 2, 3], times]
+    sols += [solved(fun, t_eval=one) for one in given]
+    assert repeats == [True] * 5 + [False, True]
+    for sol, one in zip(sols[1:], given, strict=True):
+        np.testing.assert_array_equal(sol.t, one)
+        np.testing.assert_allclose(sol.y, exact(sol.t), rtol=0, atol=1e-6)
+    assert sols[0].t[7] != times[7]
+    sols[-1].t[:] = 0.0
+    np.testing.assert_array_equal(solved(fun, t_eval=times).t, times)
+    for bad in (times[::-1], times[:, None], times + 1.0, [0.0, np.nan]):
+        with pytest.raises(ValueError, match="t_eval"):
+            solved(fun, t_eval=bad)
+    assert solved(fun, t_eval=[]).t.shape == (0,)
 
 
 def ends(t, y):

@@ -8,7 +8,7 @@ import pytest
 
 from parscan import solve_ivp
 from parscan._ivp.compiled import accuracy, march, trial
-from parscan._ivp.compiled.accuracy import ANEW, SELDOM, Known
+from parscan._ivp.compiled.accuracy import ANEW
 from parscan._ivp.compiled.solvers import ROSENBROCK
 from parscan._recorded import memo
 from parscan._recorded.budget import NoCodeError
@@ -126,20 +126,3 @@ def test_the_other_stiff_method_is_tried(share, options, monkeypatch):
     assert methods == ["Radau13"] * (ANEW + 1) + ["Rodas5P" if changes else "Radau13"] * 2
     for sol in sols:
         np.testing.assert_allclose(sol.y[0, -1], np.cos(10.0), rtol=0, atol=1e-5)
-
-
-def test_what_is_asked_seldom_if_the_answer_is_the_same():
-    known, asked = Known(), []
-    for solves in range(6 * SELDOM):
-        if known.is_asked:
-            asked.append(solves)
-        known.enter(ROSENBROCK, 1.0, 0.5)
-    apart = np.diff(asked)
-    np.testing.assert_array_equal(apart[:5], ANEW * 2 ** np.arange(5))
-    assert apart.max() == SELDOM
-    known.enter(0, 1.0, 0.5)  # another answer
-    solves = 1
-    while not known.is_asked:
-        known.enter(0, 1.0, 0.5)
-        solves += 1
-    assert solves == ANEW

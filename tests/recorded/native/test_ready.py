@@ -6,7 +6,7 @@ import pytest
 from parscan._recorded.linearised import linearised
 from parscan._recorded.native.explicit import explicit
 from parscan._recorded.native.members import STATES, Form
-from parscan._recorded.native.ready import Ready, may_be_ready, steps_of
+from parscan._recorded.native.ready import Ready, may_be_ready, numbers_in, steps_of
 from parscan._recorded.native.rosenbrock import rosenbrock
 from parscan._recorded.native.status import Status
 from parscan._recorded.record import record
@@ -47,19 +47,55 @@ def test_as_a_run(name, span):
     _, t, y = run.log
     for row in (0, 3, 5 * t.shape[0] + 2):
         ready, found = marched(solver, *span, row)
-        *counts, error, which, time, least = found[:12]
+        *counts, error, _, which, time, least = found[:13]
         np.testing.assert_array_equal(counts, run.counts.ravel())
         assert counts[0] == counts[4] == int(Status.FINISHED)
         one, two = run.y
         assert error == pytest.approx(np.max(np.abs(one - two) / (1e-7 + 1e-5 * np.abs(one))), rel=1e-12)
         assert which == row % t.shape[0]
         assert time == t[which]
-        np.testing.assert_array_equal(found[12:], run.slopes[which])
+        np.testing.assert_array_equal(found[13:], run.slopes[which])
         assert least == np.min(np.abs(run.slopes[which]))
         times, states = steps_of(ready.kept(t.shape[0]), len(START))
         np.testing.assert_array_equal(times, [span[0], *t])
         np.testing.assert_array_equal(states, [START, *y])
         np.testing.assert_array_equal(ready.y[: t.shape[0] + 1], states)
+
+
+@pytest.mark.parametrize("lanes", [1, 2])
+@pytest.mark.parametrize("stiff", [False, True])
+@pytest.mark.parametrize("span", [(0.0, 4.0), (1.0, -1.5)])
+def test_values_at_times(lanes, stiff, span):
+    recorded = record(swing, (0.0, np.array(START), 1.5, np.array(PARAMETERS[1:])))
+    form = Form(lanes=lanes, shared=(True, True), log=STATES, compares=True, has_times=True, checks_polynomials=True)
+    value = recorded.program
+    solver = rosenbrock(value, linearised(recorded), form) if stiff else explicit(value, form)
+    assert may_be_ready(solver)
+    times = np.sort(np.concatenate([np.linspace(*span, 40), np.linspace(*span, 3)[1:2] + 1e-3]))[
+        :: 1 if span[1] > 0 else -1
+    ]
+    run = solver.lend()
+    run.begin(
+        *span, np.array(START), rtol=1e-6, atol=1e-8, parameters=[1.5, np.array(PARAMETERS[1:])], looser=LOOSER,
+        times=times,
+    )  # fmt: skip
+    assert run.advance(ATTEMPTS) == 0
+    ready = Ready(solver, ATTEMPTS, times.shape[0])
+    ready.times[...] = times
+    ready.values[...] = 7.0  # of an earlier march
+    _, found = marched(solver, *span, ready=ready)
+    np.testing.assert_array_equal(found[:8], run.counts.ravel())
+    np.testing.assert_array_equal(ready.values, run.values[0])
+    _, t, y = run.log
+    t, y = np.array([span[0], *t]), np.array([START, *y])
+    way = 1 if span[1] > span[0] else -1
+    for number, time in enumerate(times):
+        step = next(k for k in range(t.shape[0] - 1) if way * t[k + 1] >= way * time)
+        one, other = run.values[:, number]
+        size = np.max(np.abs([y[step], y[step + 1], one]), axis=0)
+        expected = np.max(np.abs(one - other) / (1e-7 + 1e-5 * size))
+        assert numbers_in(ready.apart())[number] == pytest.approx(expected, rel=1e-12)
+    assert found[9] == numbers_in(ready.apart()).max()
 
 
 @pytest.mark.parametrize("name", SOLVERS)
