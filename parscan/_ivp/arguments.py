@@ -62,9 +62,9 @@ def as_problem(
 
 
 def reject_unwatched(events: tuple[Event, ...], problem: Problem) -> None:
-    """Raise for events of a batch, and for an endless span without a terminal event."""
-    if events and problem.batch:
-        raise ValueError(f"`events` cannot be watched for a batch of shape {problem.batch}; solve its members alone.")
+    """Raise for events of an empty batch, and for an endless span without a terminal event."""
+    if events and problem.batch and problem.is_empty:
+        raise ValueError(f"`events` cannot be watched for a batch of shape {problem.batch} with nothing to solve.")
     if problem.is_endless and problem.y0.size and not any(event.terminal < inf for event in events):
         raise ValueError(f"`t_span` must be finite where none of `events` is terminal, got {problem.span}.")
 

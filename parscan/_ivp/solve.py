@@ -29,6 +29,7 @@ from .core.choice import Choice
 from .core.evaluation import Evaluation
 from .core.problem import Problem
 from .on_meshes import OnMeshes
+from .one_by_one import solve_members
 from .output.events import prepare
 from .output.monitor import Event
 from .result.repeated import RepeatedCalls, reported
@@ -36,6 +37,7 @@ from .result.result import IvpResult
 from .sequential.delegate import delegate
 from .sequential.empty import solve_empty
 from .sequential.ensemble import solve_ensemble
+from .sequential.own_steps import solve_with_own_steps
 
 CALLED: dict[str, Callable[[Workload], bool]] = {
     "`fun` is called: `jac` was given.": lambda work: work.problem.jac is not None and not work.is_settled,
@@ -99,7 +101,8 @@ def solve_ivp(
           where the tolerance is loose (`rtol` of 3e-4 or more), there are more than 12 components, or `fun` cannot be
           called for many times at once; SciPy's DOP853 for brief problems and for complex states, and SciPy's BDF where
           complex states are stiff; otherwise ``"Radau"``. DOP853 solves nonstiff batches of 24 and more members step by
-          step, all members in one step; ``"Radau"`` solves other batches.
+          step, all members in one step, and Rodas5P stiff ones, where `fun` takes a time for each member, with steps of
+          its own for every member; ``"Radau"`` solves other batches.
         - ``"Radau"``: Radau IIA [1]_, for stiff problems and all others; order 2 s - 1 with `s` stages.
         - ``"Gauss"``: Gauss, symplectic; order 2 s.
         - ``"RK4"`` and ``"DOP853"`` [2]_: explicit methods; Newton's method corrects all their steps at once.
@@ -115,7 +118,9 @@ def solve_ivp(
         Whether to return a continuous solution as ``sol``.
     events : callable or list of callables, optional
         Functions ``event(t, y, *args)`` whose zeros are searched, with the attributes ``terminal`` (bool or number of
-        occurrences) and ``direction``; not for batches. Methods on a mesh locate the zeros on the finished solution.
+        occurrences) and ``direction``. Methods on a mesh locate the zeros on the finished solution. Members of a batch
+        are solved one by one then, each up to its own events, with their parts of arrays in `args` whose last axes are
+        those of the batch; ``sol.y`` is NaN after their ends.
     vectorized : bool, optional
         False: call `fun` for one time after the other. None: as described above. True: like None, but a single state
         is passed as a matrix ``(n, 1)``, as by SciPy: for functions that need states of shape ``(n, k)``.
@@ -229,6 +234,12 @@ def solve_ivp(
     listed = _watched(events, problem)
     if problem.is_empty:
         return solve_empty(problem, times, listed, dense_output=dense_output)
+    if listed and problem.batch:
+        return _one_by_one(
+            problem, times, progress, {"dense_output": dense_output, "guess": guess}, method=method, events=events,
+            vectorized=vectorized, jac=jac, rtol=rtol, atol=atol, max_step=max_step, first_step=first_step, jumps=jumps,
+            mesh=mesh, stages=stages, window=window, compile=compile, min_step=min_step, **of_scipy,
+        )  # fmt: skip
     most = None if window is None else as_count("window", window)
     known = as_guess(guess, problem), as_mesh(mesh, problem.span, problem.y0)
     of_meshes = {"mesh": mesh, "guess": guess, "stages": stages, "window": window}
@@ -243,11 +254,10 @@ def solve_ivp(
                 choice, problem, options, times, listed, evaluation, dense_output=dense_output, report=report
             )
         warn_of_unused(options)
+        found = None
         if choice.tries_ensemble:
-            make = evaluation.right_hand_side_of_steps
-            if found := solve_ensemble(problem, make, times, dense_output=dense_output, report=report):
-                return found
-        return on_meshes.by_calls(choice.method, report)
+            found = _stepped(problem, evaluation, times, report, dense_output=dense_output)
+        return found or on_meshes.by_calls(choice.method, report)
 
     with watch(progress, abs(problem.span[1] - problem.span[0]), None) as report:
         evaluation = Evaluation(problem, vectorized, None if guess is None else guess._fun)
@@ -284,6 +294,27 @@ def solve_ivp(
             return _examined(repeated, other.found)
         found, decisions = _examined(repeated, found), offer.settle()
         return replace(found, message=found.message + offer.remark, decisions=decisions) if decisions else found
+
+
+def _stepped(
+    problem: Problem, evaluation: Evaluation, times: Any, report: Report | None, *, dense_output: bool
+) -> IvpResult | None:  # fmt: skip
+    """A wide batch step by step: all members together, or each with its own steps; None if neither can be done."""
+    make = evaluation.right_hand_side_of_steps
+    found = solve_ensemble(problem, make, times, dense_output=dense_output, report=report)
+    if found is not None or dense_output:
+        return found
+    return solve_with_own_steps(problem, evaluation, times, report)
+
+
+def _one_by_one(
+    problem: Problem, times: Any, progress: Watcher, others: dict[str, Any], **options: Any
+) -> IvpResult:  # fmt: skip
+    """A batch with events; raises for options of whole batches."""
+    if given := [name for name, value in others.items() if value is not None and value is not False]:
+        raise ValueError(f"`{given[0]}` is not for batches with `events`, whose members are solved one by one.")
+    with watch(progress, abs(problem.span[1] - problem.span[0]), None) as report:
+        return solve_members(problem, solve_ivp, times, options, report)
 
 
 def _offer(compiles: bool | None, work: Workload, by_code: Solve, report: Report | None) -> Offer:

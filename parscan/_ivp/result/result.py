@@ -71,11 +71,12 @@ class IvpResult(Differentiable, Mapping[str, Any]):
     t : array, shape (N,)
         Times: `t_eval`, or the nodes of the mesh.
     y : array, shape (n, N, *batch)
-        States at `t`.
+        States at `t`; NaN after the end of a member of a batch that an event ended.
     sol : callable or None
         Continuous solution, with ``dense_output=True``: ``sol(t)`` is ``(n, *batch)`` or ``(n, m, *batch)``.
     t_events, y_events : list of arrays, or None
-        For each event its times `(k,)`, and the states at these times, `(k, n)`.
+        For each event its times `(k,)`, and the states at these times, `(k, n)`; of a batch, lists of these for all
+        members: ``t_events[event][member]``, or ``t_events[event][i][j]`` in a batch of two axes.
     nfev, njev, nlu : int
         Calls of `fun` and of `jac`, each for any number of times at once, and factorisations of a sequential solver;
         the few calls that check the functions before and after the solve do not count.
