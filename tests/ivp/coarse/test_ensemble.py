@@ -10,7 +10,7 @@ from scipy.integrate import solve_ivp as scipy_solve_ivp
 
 from parscan import solve_ivp
 from parscan._functions.right_hand_side import RightHandSide
-from parscan._ivp.coarse import dop853, rows
+from parscan._ivp.coarse import dop853, rodas5p, rows
 from parscan._ivp.coarse.dop853 import march
 from parscan._ivp.coarse.wanted import Wanted
 from parscan._ivp.core.scale import Scale
@@ -76,11 +76,14 @@ def test_continuous_output_residual_and_guess(rng):
     assert np.abs(warm.y[:, -1, 3] - exact(lotka_volterra, (0, 4), 1.001 * y0[:, 3], [4.0])[:, 0]).max() <= 1e-6
 
 
-def test_stiff_batches_are_solved_by_radau(rng):
+@pytest.mark.parametrize(("options", "method"), [({}, "Rodas5P"), ({"dense_output": True}, "Radau")])
+def test_stiff_batches_are_solved_by_implicit_methods(options, method, rng):
     rates = rng.uniform(1e5, 1e6, 30)
-    sol = solve_ivp(lambda t, y: [-rates * (y[0] - np.cos(t))], (0, 2), np.ones((1, 30)), rtol=1e-6, atol=1e-6)
+    sol = solve_ivp(
+        lambda t, y: [-rates * (y[0] - np.cos(t))], (0, 2), np.ones((1, 30)), rtol=1e-6, atol=1e-6, **options
+    )
     assert sol.success
-    assert sol.method == "Radau"
+    assert sol.method == method
     assert np.abs(sol.y[0, -1] - np.cos(2.0)).max() <= 1e-4
     assert sol.nfev < 3000
 
@@ -109,6 +112,7 @@ def test_a_pole_and_what_is_not_finite_end_it():
 
 def test_it_gives_up_after_many_steps(monkeypatch):
     monkeypatch.setattr(dop853, "MOST_STEPS", 5)
+    monkeypatch.setattr(rodas5p, "MOST_STEPS", 5)
     sol = solve_ivp(lotka_volterra, (0, 40), np.ones((2, 40)), rtol=1e-6, atol=1e-6)
     assert sol.status == -1
     assert "more than 5 steps" in sol.message
@@ -142,7 +146,7 @@ def test_functions_may_write_to_the_states_that_they_are_given():
 
     y0 = np.ones((1, 40))
     sol = solve_ivp(rude, (0, 3), y0, rtol=1e-6, atol=1e-6)
-    assert sol.method == "Radau"
+    assert sol.method == "Rodas5P"
     assert np.abs(sol.y[0, -1] - np.cos(3)).max() <= 1e-3
     assert np.array_equal(y0, np.ones((1, 40)))
 
