@@ -647,9 +647,9 @@ class Witness:
     def _look(self, number: Any, given: Any, looks: dict[int, glance.Look | None]) -> glance.Look | None:
         if type(number) is not int:
             return None  # a value that cannot change
-        if number in looks:
-            return looks[number]
         node = self._nodes[number]
+        if number in looks:  # one look at globals and modules, which many functions read, is enough
+            return None if node.open in (_space, _module) else looks[number]
         make = LOOKS.get(node.open)
         if make is None:
             raise NoGlanceError

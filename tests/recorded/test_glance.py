@@ -8,7 +8,7 @@ import weakref
 import numpy as np
 import pytest
 
-from parscan._recorded import memo
+from parscan._recorded import memo, witness
 from parscan._recorded.witness import Witness
 
 STATE = np.array([[0.3, 0.7]])
@@ -50,6 +50,27 @@ def test_the_same_objects_are_not_walked_over(walks):
     for _ in range(20):
         assert recalled(own.step) is found
     assert len(walks) == count
+
+
+@pytest.mark.parametrize("opener", ["_space", "_module"])
+def test_globals_and_modules_of_many_functions_are_looked_at_once(opener, monkeypatch, walks):
+    looks, key = [], getattr(witness, opener)
+    make = witness.LOOKS[key]
+
+    def counted(*given):
+        look = make(*given)
+        return lambda one: looks.append(1) or look(one)
+
+    monkeypatch.setitem(witness.LOOKS, key, counted)
+    methods = "".join(f" def bent{k}(self, y): return np.sin(y) * rate\n" for k in range(5))
+    own = module(f"rate = 2.5\nclass Model:\n{methods} def step(self, y): return self.bent0(self.bent4(y))\n"
+                 "model = Model()\nmodel.size = 1")  # fmt: skip
+    found, count = remembered(own.model.step), len(walks)
+    looks.clear()
+    assert recalled(own.model.step) is found
+    assert (len(looks), len(walks)) == (1, count)
+    own.rate = 2.25
+    assert recalled(own.model.step) is not found
 
 
 CHANGES = {
