@@ -138,6 +138,10 @@ class Ledger:
         del self._spent[key]
         return True
 
+    def taken(self, key: Any, price: float) -> float:
+        """What was spent on something with this key, which is taken out, if it is the price; otherwise 0."""
+        return self._spent.pop(key, 0.0) if self._spent.get(key, 0.0) >= price else 0.0
+
     def note_price(self, key: Any, price: float) -> None:
         """Note the seconds that something took which may have to be bought again."""
         self._prices.pop(key, None)

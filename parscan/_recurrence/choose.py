@@ -125,7 +125,7 @@ def _at_once(task: Task, first: int, seconds: float) -> Choice | None:
     loop.
     """
     options, left = task.options, task.arrays.steps - first
-    is_guided = not (options.segment_length is None and options.window is None)
+    is_guided = _is_guided(task)
     least, looped = WARM * seconds * left, (seconds + CALL) * left
     if options.method != "auto" or options.compiles or looped >= LONG or _may_have_code(task, least):
         return None
@@ -137,11 +137,17 @@ def _at_once(task: Task, first: int, seconds: float) -> Choice | None:
     return choice
 
 
+def _is_guided(task: Task) -> bool:
+    """Whether the user chose segments or windows."""
+    return task.options.segment_length is not None or task.options.window is not None
+
+
 def _may_have_code(task: Task, looped: float) -> bool:
     """Whether a loop of some seconds may run as machine code."""
     if task.options.compiles is False or task.arrays.guess is not None:
         return False
-    return may_have_code(task.step, task.arrays.y0[None, ...], looped)
+    left = task.arrays.steps - FIRST_STEPS
+    return may_have_code(task.step, task.arrays.y0[None, ...], looped, saves=left >= FEW_STEPS and not _is_guided(task))
 
 
 def _choose_by_checks(task: Task, whole: WholeNumbers | None, states: Array, budget: Budget) -> Choice:

@@ -38,6 +38,12 @@ A step that was recorded before is run as machine code if the loop takes more th
 long as some thirty steps.
 """
 
+WORTH_SAVING, SAVED = 1e-3, 0.1
+"""
+A step is recorded as well once loops of less time, but more than the first number of seconds each, took the second one
+since the last attempt: a fit, or a simulation of many cases, solves the same short recurrence thousands of times.
+"""
+
 LARGEST, MOST = 20_000, 50_000
 """
 Largest number of operations in the code of a step, or of one member of a batch, that is compiled: it takes long to
@@ -216,13 +222,37 @@ def recalled_recording(step: Step, states: Array, seconds: float = inf) -> Recor
 
 
 def is_worth_running(step: Step, states: Array, seconds: float) -> bool:
-    """Whether a loop of some seconds is long enough for machine code of a step that was recorded before."""
-    return seconds >= WORTH_RUNNING and recalled_recording(step, states, seconds) is not None
+    """
+    Whether a loop of some seconds is long enough for machine code of a step that was recorded before.
+
+    A shorter one is, if something was noted with the recording, perhaps a choice for such loops: checks that take long
+    compared with one of them are made once for many.
+    """
+    if seconds < min(WORTH_RUNNING, WORTH_SAVING):
+        return False
+    recording = recalled_recording(step, states, seconds)
+    return recording is not None and (seconds >= WORTH_RUNNING or bool(recording.notes))
 
 
-def may_have_code(step: Step, states: Array, seconds: float) -> bool:
-    """Whether a loop of some seconds is long enough for recording the step, or for code of an earlier recording."""
-    return seconds >= WORTH_RECORDING or is_worth_running(step, states, seconds)
+def may_have_code(step: Step, states: Array, seconds: float, *, saves: bool = False) -> bool:
+    """
+    Whether a loop of some seconds is long enough for recording the step, or for code of an earlier recording.
+
+    If it `saves`, its time is added to that of earlier short ones, which may be long enough together.
+    """
+    if seconds >= WORTH_RECORDING or is_worth_running(step, states, seconds):
+        return True
+    return saves and seconds >= WORTH_SAVING and LEDGER.buys(_account(step, states), SAVED, seconds)
+
+
+def _account(step: Step, states: Array) -> tuple[Any, ...]:
+    """Key of the time of short loops."""
+    return ("saved", *_kind(step, states))
+
+
+def _kind(step: Step, states: Array) -> tuple[Any, tuple[int, ...], Any]:
+    """The code of the step, if it is a function, the shape of its states and their dtype."""
+    return getattr(step.function, "__code__", None), tuple(states.shape[1:]), states.dtype
 
 
 LEDGER = Ledger()
@@ -272,6 +302,7 @@ class Compiler:
         TypeError
             If the step cannot be compiled although the user asked for it.
         """
+        seconds += LEDGER.taken(_account(self._step, self.states), SAVED)
         if self._wanted is False or not (self._wanted or self._is_worthwhile(seconds)):
             return None
         try:
@@ -307,18 +338,13 @@ class Compiler:
         return code
 
     @property
-    def _kind(self) -> tuple[Any, tuple[int, ...], Any]:
-        """The code of the step, if it is a function, the shape of its states and their dtype."""
-        return getattr(self._step.function, "__code__", None), tuple(self.states.shape[1:]), self.states.dtype
-
-    @property
     def _key(self) -> tuple[Any, ...]:
         """That of recordings in the ledger."""
-        return ("recording", *self._kind)
+        return ("recording", *_kind(self._step, self.states))
 
     def _recording(self, seconds: float) -> Recording:
         """The record of the step; after a refusal, the next attempt is made once loops took much longer than it."""
-        key = self._kind
+        key = _kind(self._step, self.states)
         if reason := REFUSALS.reason(key, seconds):
             raise NoCodeError(reason)
         begin = time.perf_counter()

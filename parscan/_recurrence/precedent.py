@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from .members import Members
     from .numba_step import NumbaLoop
 
-FEWEST = 1000
-"""Least number of steps for which choices are kept; shorter loops are not compiled by default."""
+FEWEST = 128
+"""Least number of steps for which choices are kept: shorter loops are hardly ever compiled."""
 
 ANEW = 8
 """The choice is made anew at the uses 8, 64, 512 and so on, because other work may have disturbed its measurements."""

@@ -21,6 +21,7 @@ from parscan._recorded import witness as _witness
 from parscan._recorded.budget import COMPILING, PER_OPERATION, Ledger, Measurements
 from parscan._recorded.native import loop as _loop
 from parscan._recorded.record import record
+from parscan._recurrence import choose
 from parscan._recurrence import code as _code
 
 
@@ -119,6 +120,54 @@ def test_short_loops_are_compiled_once_they_took_as_long_together():
     assert [ledger.pays(one, price / 3.5) for _ in range(6)] == [False, False, False, True, True, True]
     assert not ledger.pays(other, price / 3.5), "another step has an account of its own"
     assert Ledger().pays(one, price)
+
+
+def solves(step, count, length=200, **options):
+    return [solve_recurrence(step, np.ones(3), length=length, **options) for _ in range(count)]
+
+
+EACH = choose.WARM * 1e-5 * (200 - choose.FIRST_STEPS)
+"""Seconds of a loop of 200 steps at least, each of which takes ten microseconds."""
+
+DUE = math.ceil(_code.SAVED / EACH) - 1
+"""Number of the loop at which they took long enough together."""
+
+
+def test_short_loops_are_recorded_once_they_took_long_together():
+    found = solves(lambda y: lorenz(0.5 * y), DUE + 9)
+    assert [sol.compiled for sol in found] == [False] * DUE + [True] * 9
+    assert {sol.nfev for sol in found[:DUE]} == {201}
+    assert [sol.nfev for sol in found[DUE + 1 : DUE + 6]] == [1] * 5
+    np.testing.assert_allclose(found[-1].y, found[0].y, rtol=1e-12)
+
+
+def test_short_loops_of_steps_that_are_not_recorded_pay_for_each_attempt(monkeypatch):
+    attempts, record_step = [], _code.record_step
+    monkeypatch.setattr(_code, "record_step", lambda *given: attempts.append(1) or record_step(*given))
+
+    def printing(y):
+        return 0.5 * y * bool(str(y))
+
+    found = solves(printing, 2 * DUE + 4)
+    assert [k for k, sol in enumerate(found) if sol.nfev != 201] == [DUE, 2 * DUE + 1]
+    assert len(attempts) == 2
+    assert "is not compiled: it" in found[DUE].message
+    assert not any(sol.compiled for sol in found)
+
+
+SAVERS = {"a millisecond": {"length": 100}, "few steps": {"length": 70}, "a window": {"window": 50},
+          "segments": {"segment_length": 5}, "a guess": {"guess": np.ones((200, 3))}, "never": {"compile": False},
+          "another method": {"method": "jacobi"}}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SAVERS)
+def test_other_loops_do_not_count(name, monkeypatch):
+    options = {"length": 200} | SAVERS[name]
+    if name == "few steps":
+        monkeypatch.setattr(_code, "WORTH_SAVING", 0.0)
+    monkeypatch.setattr(_code, "SAVED", 1e-9)
+    assert not any(sol.compiled for sol in solves(lambda y: 0.5 * y + 0.1, 4, **options))
+    assert not [key for key in _code.LEDGER._spent if key[0] == "saved"]
 
 
 def test_what_is_bought_anew_is_paid_for_each_time():
