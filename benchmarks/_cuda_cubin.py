@@ -1,31 +1,24 @@
-"""CUDA kernels compiled to machine code, and the resources of a device that they need: registers, stack, memory.
-
-Numba compiles a kernel to PTX, and the linker of the CUDA toolkit assembles the PTX to a cubin. Neither needs a device
-or a driver, so a kernel can be examined for any architecture on any machine.
-"""
+"""The resources of a device that a CUDA kernel needs: registers, stack, memory. They are found without a device."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
-from parscan._kernels.cuda.kernel import Kernel
+from parscan._kernels.cuda.cubin import Capability, architecture, compile_ptx
 
-Capability = tuple[int, int]
-"""A compute capability, (9, 0) for example; its architecture is called sm_90."""
+__all__ = ["Capability", "Resources", "architecture", "assemble", "compile_ptx", "known_capabilities"]
 
 
 @dataclass(frozen=True)
-class Cubin:
+class Resources:
     """
-    A kernel as machine code of one architecture.
+    A kernel as machine code of one architecture, and what it needs.
 
     Parameters
     ----------
     code : bytes
         As a driver loads it.
-    entry : str
-        Name of the kernel in it.
     registers : int
         Registers of a thread.
     spilled : int
@@ -37,46 +30,31 @@ class Cubin:
     """
 
     code: bytes
-    entry: str
     registers: int
     spilled: int
     stack: int
     shared: int
 
 
-def architecture(capability: Capability) -> str:
-    """Name that the toolkit has for a compute capability."""
-    return "sm_{}{}".format(*capability)
-
-
-def newest_capability() -> Capability:
-    """The newest compute capability that the installed toolkit knows."""
+def known_capabilities() -> list[Capability]:
+    """The compute capabilities that the installed toolkit knows."""
     from cuda.bindings import nvrtc  # noqa: PLC0415 - only where kernels are compiled
 
     _, known = nvrtc.nvrtcGetSupportedArchs()
-    return divmod(max(known), 10)
+    return [divmod(capability, 10) for capability in sorted(known)]
 
 
-def compile_ptx(kernel: Kernel, capability: Capability) -> str:
-    """PTX of a kernel for a compute capability; it can be assembled for that one and every newer one."""
-    from numba import cuda  # noqa: PLC0415
-
-    text, _ = cuda.compile_ptx(kernel.body, kernel.signature, cc=capability)
-    return str(text)
-
-
-def assemble(ptx: str, capability: Capability) -> Cubin:
-    """Machine code of the one kernel in a PTX text."""
+def assemble(ptx: str, name: str) -> Resources:
+    """Machine code of the one kernel in a PTX text, for an architecture of this name."""
     from cuda.core import Linker, LinkerOptions, ObjectCode  # noqa: PLC0415
 
-    options = LinkerOptions(arch=architecture(capability), ptxas_options="-v", verbose=True)
+    options = LinkerOptions(arch=name, ptxas_options="-v", verbose=True)
     linker = Linker(ObjectCode.from_ptx(ptx.encode()), options=options)
     code = linker.link("cubin").code
     log = linker.get_info_log()
     spilled = [int(count) for count in re.findall(r"(\d+) bytes spill", log)]
-    return Cubin(
+    return Resources(
         code=bytes(code),
-        entry=_only(r"\.entry\s+([\w$]+)", ptx),
         registers=int(_only(r"Used (\d+) registers", log)),
         spilled=sum(spilled),
         stack=int(_only(r"(\d+) bytes stack frame", log)),

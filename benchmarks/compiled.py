@@ -28,7 +28,8 @@ from _peers import installed, told
 from recurrences import Gru
 
 import parscan
-from parscan._recorded.native import compilation, disk
+from parscan._arrays import disk
+from parscan._recorded.native import compilation
 from parscan._recorded.native.kernel import kernel
 from parscan._recorded.record import record
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from _cuda_catalogue import catalogue
-from _cuda_cubin import architecture, assemble, compile_ptx, newest_capability
+from _cuda_cubin import architecture, assemble, compile_ptx, known_capabilities
 
 from parscan._arrays.threads import available_threads
 
@@ -54,9 +54,9 @@ def examine(index: int, newest_too: bool) -> tuple[str, Record]:
     entry = catalogue()[index]
     kernel = entry.make()
     # The compiler makes the same PTX for all architectures but the newest.
-    groups = (CAPABILITIES, (newest_capability(),)) if newest_too else (CAPABILITIES,)
+    groups = (CAPABILITIES, (known_capabilities()[-1],)) if newest_too else (CAPABILITIES,)
     texts = {group: compile_ptx(kernel, group[0]) for group in groups}
-    made = {capability: assemble(ptx, capability) for group, ptx in texts.items() for capability in group}
+    made = {capability: assemble(ptx, architecture(capability)) for group, ptx in texts.items() for capability in group}
     return entry.name, {
         "dtype": entry.dtype,
         "hot": entry.hot,

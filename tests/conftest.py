@@ -8,13 +8,11 @@ from tempfile import TemporaryDirectory
 import hypothesis
 import numpy as np
 import pytest
+from cuda_emulator import MISSING
 from devices import DEVICES
 from factors import parameters
 from few import representatives
 from ode_methods import ON_MESH
-
-if DEVICES == 0:
-    os.environ["NUMBA_ENABLE_CUDASIM"] = "1"  # before Numba's CUDA is loaded by anyone
 
 collect_ignore = ["support"]  # imported by tests, without tests of its own
 
@@ -57,26 +55,24 @@ def pytest_collection_modifyitems(items):
     """
     Leave out machine code for methods of SciPy's.
 
-    Mark as slow: runs in the simulator; complex numbers of single precision, whose kernels take long to compile; and
+    Mark as slow: runs in the emulator; complex numbers of single precision, whose kernels take long to compile; and
     combinations of parameters all of whose values occur in other cases of a test (see `few.py`).
 
-    Skip what needs a device or the simulator where there is none.
+    Skip what needs a device or the emulator where there is none.
     """
     items[:] = [item for item in items if _has_road(item)]
     no_device = pytest.mark.skip(reason="needs a CUDA device and CuPy")
-    no_simulator = pytest.mark.skip(
-        reason="Numba simulates CUDA only where there is no device, or so it is set up here"
-    )
+    no_emulator = pytest.mark.skip(reason=MISSING or "")
     for item in items:
         if "complex64" in item.name:  # float32 and complex128 are fast tests
             item.add_marker(pytest.mark.slow)
         if item.get_closest_marker("gpu") and DEVICES == 0:
             item.add_marker(no_device)
-        if "simulator" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.simulator)
+        if "emulator" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.emulator)
             item.add_marker(pytest.mark.slow)
-            if DEVICES > 0:
-                item.add_marker(no_simulator)
+            if MISSING:
+                item.add_marker(no_emulator)
     _mark_many(items)
 
 
@@ -187,12 +183,16 @@ def tune(monkeypatch):
 
 
 @pytest.fixture
-def simulator(monkeypatch):
-    """Kernels on NumPy arrays, and on those of array-api-strict in the place of CuPy's, by Numba's simulator."""
-    from cuda_simulator import SimulatorLauncher
+def emulator(monkeypatch):
+    """Kernels on NumPy arrays, and on those of array-api-strict in the place of CuPy's, run on the CPU.
 
-    launcher = SimulatorLauncher()
+    New memory is not zero but holds what no kernel may use.
+    """
+    from cuda_emulator import Emulator, poisoned
+
+    launcher = Emulator()
     monkeypatch.setattr("parscan._kernels.cuda.launch.LAUNCHER", launcher)
+    monkeypatch.setattr(import_module("parscan._arrays.numpy").xp, "empty", poisoned)
     for row in import_module("parscan._kernels.dispatch").IMPLEMENTATIONS.values():
         monkeypatch.setitem(row, "array_api_strict", row["cupy"])
     return launcher

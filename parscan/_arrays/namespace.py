@@ -311,6 +311,14 @@ def contiguous(x: Array) -> Array:
     return x if flags is None or flags.c_contiguous else array_namespace(x).ascontiguousarray(x)
 
 
+def once(x: Array) -> Array:
+    """The array with one index along each axis whose indices share their memory, where the library tells."""
+    strides = getattr(x, "strides", None)
+    if not strides or 0 not in strides:
+        return x
+    return x[tuple(slice(None) if stride else slice(1) for stride in strides)]
+
+
 def conjugate(x: Array) -> Array:
     """Complex conjugates; an array of real numbers is returned unchanged."""
     xp = array_namespace(x)

@@ -101,7 +101,7 @@ def test_corrections_are_scanned_in_any_layout(structure, dtype, rng):
 
 @each
 @BOTH
-@pytest.mark.usefixtures("simulator")
+@pytest.mark.usefixtures("emulator")
 def test_corrections_are_scanned_in_any_layout_by_kernels_for_cuda(structure, dtype, rng):
     check_scan_of_corrections(pytest.importorskip("array_api_strict"), structure, dtype, rng)
 

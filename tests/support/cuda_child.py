@@ -1,4 +1,4 @@
-"""A Python process with Numba's real CUDA compiler, which the tests' own replaces by a simulator where no device is."""
+"""A Python process of its own, in which CUDA kernels are compiled."""
 
 import os
 import subprocess

@@ -42,8 +42,8 @@ class Tuning:
     """
     Whether one long sequence of scalars is evaluated in a single pass, in which blocks wait for each other.
 
-    Off until a GPU has judged it, by `tests/kernels/gpu/test_tiles.py`: the simulator runs one block after another, and
-    cannot show the faults of blocks that run at the same time.
+    Off until a GPU has judged it, by `tests/kernels/gpu/test_tiles.py`: no CPU orders the accesses to memory as freely
+    as a GPU does.
     """
 
 

@@ -7,13 +7,12 @@ thread but the last computes a row.
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
-from numba import cuda
+from numba import cuda, types
 
 from ..._arrays.namespace import itemsize
-from .kernel import DTYPES, Kernel, operand, pointer, recurrence, scalar_type
+from .kernel import DTYPES, INTEGER, Kernel, maker, operand, place, pointer, recurrence, scalar_type
 
 THREADS = 128
 """Approximate number of threads of a block, which has as many groups as fit into it, at least one."""
@@ -36,11 +35,11 @@ def groups(dtype: str, n: int) -> int:
     return max(1, min(THREADS // (n + 1), SHARED_BYTES // group_bytes(dtype, n)))
 
 
-@cache
+@maker
 def summarise_kernel(dtype: str, n: int) -> Kernel:
     """`P` (K, S, n, n) and `q` (K, S, n) of K chunks of S sequences."""
     scalar, count, width = scalar_type(dtype), groups(dtype, n), n + 1
-    load, numbers, pairs = make_loader(dtype, n), count * n * width, 2 * count * n * width
+    load, numbers, pairs = make_loader(dtype, n, width), count * n * width, 2 * count * n * width
 
     def summarise(  # type: ignore[no-untyped-def]
         A, A0, At, As, Ai, Aj, b, b0, bt, bs, bi, started, length, chunk, chunks, sequences, P, q
@@ -55,7 +54,7 @@ def summarise_kernel(dtype: str, n: int) -> Kernel:
         last = first + chunk if first + chunk < length else length
         last = last if index < chunks * sequences else first
         for i in range(n):
-            products[before + i * width + j] = scalar(1) if i == j else scalar(0)
+            products[place(before + i * width + j)] = scalar(1) if i == j else scalar(0)
         for t in range(first, first + chunk):
             if t < last:
                 load(A, A0 + t * At + s * As, Ai, Aj, t > 0 or started != 0, j, matrices, own)
@@ -64,26 +63,26 @@ def summarise_kernel(dtype: str, n: int) -> Kernel:
                 for i in range(n):
                     total = b[b0 + t * bt + s * bs + i * bi] if j == n else scalar(0)
                     for c in range(n):
-                        total += matrices[own + i * width + c] * products[before + c * width + j]
-                    products[after + i * width + j] = total
+                        total += matrices[place(own + i * width + c)] * products[place(before + c * width + j)]
+                    products[place(after + i * width + j)] = total
                 before, after = after, before
             cuda.syncthreads()
         if index < chunks * sequences:
             for i in range(n):
                 if j == n:
-                    q[index * n + i] = products[before + i * width + j]
+                    q[index * n + i] = products[place(before + i * width + j)]
                 else:
-                    P[(index * n + i) * n + j] = products[before + i * width + j]
+                    P[(index * n + i) * n + j] = products[place(before + i * width + j)]
 
     array = pointer(dtype)
     return Kernel(summarise, (*recurrence(dtype), array, array))
 
 
-@cache
+@maker
 def march_kernel(dtype: str, n: int) -> Kernel:
     """States (T, S, n) from `start` (S, n) and the states after each chunk, `carries` (K, S, n)."""
-    scalar, count, width = scalar_type(dtype), groups(dtype, n), n + 1
-    load, numbers, pairs = make_loader(dtype, n), count * n * width, 2 * count * n
+    scalar, count, width, pitch = scalar_type(dtype), groups(dtype, n), n + 1, row_pitch(n)
+    load, numbers, pairs = make_loader(dtype, n, pitch), count * n * pitch, 2 * count * n
 
     def march(  # type: ignore[no-untyped-def]
         A, A0, At, As, Ai, Aj, b, b0, bt, bs, bi, started, length, chunk, chunks, sequences,
@@ -95,11 +94,11 @@ def march_kernel(dtype: str, n: int) -> Kernel:
         index = cuda.blockIdx.x * count + group
         s = index % sequences
         first = index // sequences * chunk
-        own, before, after = group * n * width, 2 * group * n, (2 * group + 1) * n
+        own, before, after = group * n * pitch, 2 * group * n, (2 * group + 1) * n
         last = first + chunk if first + chunk < length else length
         last = last if index < chunks * sequences else first
         if first < last and i < n:
-            states[before + i] = start[index * n + i] if first == 0 else carries[(index - sequences) * n + i]
+            states[place(before + i)] = start[index * n + i] if first == 0 else carries[(index - sequences) * n + i]
         for t in range(first, first + chunk):
             if t < last:
                 load(A, A0 + t * At + s * As, Ai, Aj, t > 0 or started != 0, i, matrices, own)
@@ -107,8 +106,8 @@ def march_kernel(dtype: str, n: int) -> Kernel:
             if t < last and i < n:
                 total = b[b0 + t * bt + s * bs + i * bi]
                 for c in range(n):
-                    total += matrices[own + i * width + c] * states[before + c]
-                states[after + i] = total
+                    total += matrices[place(own + i * pitch + c)] * states[place(before + c)]
+                states[place(after + i)] = total
                 out[o0 + t * ot + s * os + i * oi] = total
             before, after = after, before
             cuda.syncthreads()
@@ -117,18 +116,25 @@ def march_kernel(dtype: str, n: int) -> Kernel:
     return Kernel(march, (*recurrence(dtype), array, array, *result))
 
 
-def make_loader(dtype: str, n: int) -> Any:
-    """Loads the matrix of a step; each thread of the group loads every (n + 1)-th number.
+def row_pitch(n: int) -> int:
+    """Numbers from one row of a matrix to the next where each thread reads a row: odd, to use all memory banks."""
+    return n | 1
 
-    Without a start, zeros replace the first coefficient, which may be NaN.
+
+def make_loader(dtype: str, n: int, pitch: int) -> Any:
+    """Loads the matrix of a step; each thread of the group loads every (n + 1)-th number. Rows are `pitch` apart.
+
+    Without a start, zeros replace the first coefficient, which may be NaN. The division has 32 bits: one of 64 bits
+    takes twice as many instructions.
     """
-    scalar, width = scalar_type(dtype), n + 1
+    scalar, width, unsigned = scalar_type(dtype), n + 1, types.uint32
 
     @cuda.jit(device=True, inline="always")
     def load(A, A0, Ai, Aj, counts, thread, matrices, own):  # type: ignore[no-untyped-def]
         for e in range(thread, n * n, width):
-            i, j = e // n, e % n
+            i = INTEGER(unsigned(e) // unsigned(n))
+            j = e - i * n
             value = A[A0 + i * Ai + j * Aj] if counts else scalar(0)
-            matrices[own + i * width + j] = value
+            matrices[place(own + i * pitch + j)] = value
 
     return load

@@ -8,14 +8,13 @@ The next pivot, the largest entry of the next column, is found while that column
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 from numba import cuda, types
 
 from ..._arrays.namespace import itemsize
 from .column_kernels import SHARED_BYTES
-from .kernel import INTEGER, Kernel, pointer, scalar_type
+from .kernel import INTEGER, Kernel, maker, place, pointer, scalar_type
 
 THREADS = 32
 """Threads of a block of several groups: one warp, in which barriers are cheap."""
@@ -48,11 +47,7 @@ def groups(dtype: str, s: int, n: int) -> int:
     return max(1, min(THREADS // width(s, n), SHARED_BYTES // (table(s, n) * itemsize(dtype))))
 
 
-place = types.uint64
-"""Type of an index that is not negative: Numba tests the sign of a signed index, as Python counts from the end."""
-
-
-@cache
+@maker
 def condense_kernel(dtype: str, s: int, n: int) -> Kernel:
     """`X0` (N, s, n), `X1` (N, s, n, n), propagators `P` (N, n, n) and offsets `g` (N, n) of N intervals."""
     scalar, lanes, count, apart = scalar_type(dtype), width(s, n), groups(dtype, s, n), table(s, n)

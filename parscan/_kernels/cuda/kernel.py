@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache, wraps
 from typing import Any
 
 from numba import types
@@ -13,6 +14,9 @@ DTYPES = ("float32", "float64", "complex64", "complex128")
 
 INTEGER = types.int64
 """Type of every index and length: arrays may have more than 2^31 numbers."""
+
+place = types.uint64
+"""Type of an index that is not negative: Numba tests the sign of a signed index, as Python counts from the end."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,15 +33,30 @@ class Kernel:
         Code of a thread.
     arguments : tuple
         Types of the arguments, each :data:`INTEGER` or made by :func:`pointer`.
+    origin : tuple
+        The function that made the kernel, by its name, and what it was called with.
     """
 
     body: Callable[..., None]
     arguments: tuple[Any, ...]
+    origin: tuple[Any, ...] = ()
 
     @property
     def signature(self) -> Any:
         """The types as a signature of Numba."""
         return types.void(*self.arguments)
+
+
+def maker(make: Callable[..., Kernel]) -> Any:
+    """Decorate a function that makes a kernel from plain values: equal calls return one kernel, with its origin."""
+
+    @cache
+    @wraps(make)
+    def made(*values: Any, **named: Any) -> Kernel:
+        name = f"{make.__module__}.{make.__qualname__}"
+        return replace(make(*values, **named), origin=(name, values, tuple(sorted(named.items()))))
+
+    return made
 
 
 def scalar_type(dtype: str) -> Any:

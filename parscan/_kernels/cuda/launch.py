@@ -10,6 +10,7 @@ from typing import Any
 
 from ..._arrays import cupy as _cupy
 from ..._arrays.namespace import Array
+from .cubin import cubin
 from .kernel import Kernel
 
 
@@ -29,8 +30,11 @@ class Launcher(ABC):
         """Run the kernel; arrays are contiguous, and on the current device."""
 
 
-class NumbaLauncher(Launcher):
-    """Compiles and launches by Numba-CUDA on CuPy's current stream; kernels get the addresses of arrays."""
+class CupyLauncher(Launcher):
+    """Launches by CuPy on its current stream what Numba compiled; kernels get the addresses of arrays.
+
+    Numba's own launches prepare each argument in Python, and warn of every small grid.
+    """
 
     def processors(self) -> int:
         """Multiprocessors of CuPy's current device."""
@@ -45,14 +49,12 @@ class NumbaLauncher(Launcher):
 
     def launch(self, kernel: Kernel, blocks: int, threads: int, *arguments: Array | int) -> None:
         """Compile the kernel for the device if that has not been done, and launch it."""
-        cupy = _cupy.module()
-        compiled = _compiled(kernel, cupy.cuda.runtime.getDevice())
-        stream = _stream(cupy.cuda.get_current_stream().ptr, cupy.cuda.runtime.getDevice())
-        compiled[blocks, threads, stream](*(x if isinstance(x, int) else x.data.ptr for x in arguments))
+        function = _loaded(kernel, _cupy.module().cuda.runtime.getDevice())
+        function((blocks,), (threads,), tuple(x if isinstance(x, int) else x.data.ptr for x in arguments))
 
 
-LAUNCHER: Launcher = NumbaLauncher()
-"""Launcher of all kernels; tests replace it by Numba's simulator."""
+LAUNCHER: Launcher = CupyLauncher()
+"""Launcher of all kernels; tests replace it by one that runs them on the CPU."""
 
 
 @cache
@@ -62,28 +64,27 @@ def _processors(device: int) -> int:
 
 
 @cache
-def _compiled(kernel: Kernel, device: int) -> Any:
-    """The kernel compiled for a device."""
-    from numba import cuda  # noqa: PLC0415 - only where there is a device
-
+def _loaded(kernel: Kernel, device: int) -> Any:
+    """The kernel as a function of CuPy's on a device."""
+    cuda = _cupy.module().cuda
     try:
-        return cuda.jit(kernel.signature, lto=False)(kernel.body)
+        made = cubin(kernel, _capability(cuda.Device(device).compute_capability))
+        module = cuda.function.Module()
+        module.load(made.code)
+        return module.get_function(made.entry)
     except Exception as error:
         raise RuntimeError(_refused(error)) from error
 
 
-@cache
-def _stream(pointer: int, device: int) -> Any:
-    """Numba's object for a stream of CuPy's; each device has its own default stream."""
-    from numba import cuda  # noqa: PLC0415
-
-    return cuda.external_stream(pointer) if pointer else cuda.default_stream()
+def _capability(digits: str) -> tuple[int, int]:
+    """A compute capability from its digits, "90" or "120" for example."""
+    return int(digits[:-1]), int(digits[-1])
 
 
 def _refused(error: Exception) -> str:
     """Message for a kernel that could not be compiled or loaded."""
     return (
         f"a CUDA kernel could not be compiled or loaded ({type(error).__name__}: {error}): {_cupy.versions()}. "
-        "numba-cuda's toolkit must be no newer than the driver: update the driver, or install a toolkit that fits, for "
-        f"example with {_cupy.extra()}."
+        "The major version of numba-cuda's toolkit must be no newer than the driver's: update the driver, or install a "
+        f"toolkit that fits, for example with {_cupy.extra()}."
     )

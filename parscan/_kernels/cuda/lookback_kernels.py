@@ -15,7 +15,6 @@ Merrill and Garland, *Single-pass parallel prefix scan with decoupled look-back*
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
 from typing import Any
 
 from numba import cuda, types
@@ -23,12 +22,12 @@ from numba import cuda, types
 from . import lookback_primitives as primitives
 from . import lookback_words as words
 from . import warp_primitives as together
-from .kernel import INTEGER, Kernel, operand, pointer, recurrence, scalar_type
+from .kernel import INTEGER, Kernel, maker, operand, pointer, recurrence, scalar_type
 from .lookback_words import BROKEN, EPOCH, MAP, STATE, TICKETS, make_look_back, make_publishers
 from .tiles import Tile, make_composer, make_finisher, make_joiner, make_loader, make_storer, make_walker, tile_of
 
 
-@cache
+@maker
 def scan_kernel(dtype: str, n: int, tile: Tile | None = None) -> Kernel:
     """States (T,) from `start` (1,); `repair` replaces the states from the first tile that is not finite."""
     tile = tile or tile_of(dtype)
@@ -65,7 +64,7 @@ def scan_kernel(dtype: str, n: int, tile: Tile | None = None) -> Kernel:
     return Kernel(scan, (*recurrence(dtype), *shared, *result))
 
 
-@cache
+@maker
 def repair_kernel(dtype: str, n: int, tile: Tile | None = None) -> Kernel:
     """One block evaluates the tiles from the first one that is not finite on, one after another.
 

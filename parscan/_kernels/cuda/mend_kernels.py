@@ -7,19 +7,21 @@ by NaN. If all numbers are finite, both kernels only test them. A block tests on
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 from numba import cuda, types
 
-from .kernel import INTEGER, Kernel, operand, pointer, recurrence, scalar_type
+from .kernel import INTEGER, Kernel, maker, operand, pointer, recurrence, scalar_type
 from .thread_kernels import make_loader, make_product
 
-THREADS = 128
-"""Threads that test one sequence."""
+THREADS = 256
+"""Threads that test one sequence: as many as may have all the registers that a thread can have."""
+
+AHEAD = 4
+"""Vectors that a thread tests at once: it waits for memory once for all of them."""
 
 
-@cache
+@maker
 def mend_kernel(dtype: str, n: int) -> Kernel:
     """Recompute the states after chunks from the first one that is not finite on, by the loop if the summary fails."""
     scalar, load, multiply = scalar_type(dtype), make_loader(dtype, n, 1), make_product(n)
@@ -64,7 +66,7 @@ def mend_kernel(dtype: str, n: int) -> Kernel:
     return Kernel(mend, (*recurrence(dtype), *(array,) * 4))
 
 
-@cache
+@maker
 def spoil_kernel(dtype: str, n: int) -> Kernel:
     """Fill with NaN the chunks after the first one whose last state is not finite."""
     scalar, find, nan = scalar_type(dtype), _finder(dtype, n), float("nan")
@@ -98,15 +100,18 @@ def _not_finite(dtype: str, n: int) -> Any:
 
 def _finder(dtype: str, n: int) -> Any:
     """Index of the first of `count` vectors, `stride` numbers apart, that is not finite; `count` if all are finite."""
-    not_finite = _not_finite(dtype, n)
+    not_finite, ahead = _not_finite(dtype, n), AHEAD
 
     @cuda.jit(device=True, inline="always")
     def find(numbers, offset, stride, count, found):  # type: ignore[no-untyped-def]
         thread = cuda.threadIdx.x
         first = count
-        for k in range(thread, count, THREADS):
-            if k < first and not_finite(numbers, offset + k * stride) != 0:
-                first = k
+        for begin in range(thread, count, ahead * THREADS):
+            for u in range(ahead - 1, -1, -1):
+                # Beyond the last vector that one is tested again: no load depends on the test of another vector.
+                k = begin + u * THREADS if begin + u * THREADS < count else count - 1
+                broken = not_finite(numbers, offset + k * stride)
+                first = k if broken != 0 and k < first else first
         found[thread] = first
         cuda.syncthreads()
         width = THREADS // 2

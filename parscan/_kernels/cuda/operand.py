@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from ..._arrays.namespace import Array, array_namespace, contiguous
+from ..._arrays.namespace import Array, array_namespace, contiguous, once
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,10 @@ def operand(x: Array, shape: tuple[int, ...], inner: int) -> Operand:
     The operand for an array that broadcasts to `shape`, `(T, *batch, ...)` with `inner` axes after the batch.
 
     Axes of length 1 get a stride of zero: time, the batch as a whole, and each inner axis. If only some axes of the
-    batch have length 1, they are broadcast in memory.
+    batch have length 1, they are broadcast in memory. Axes along which nothing but one number is in memory count as
+    axes of length 1.
     """
-    xp = array_namespace(x)
+    xp, x = array_namespace(x), once(x)
     last = len(shape) - inner
     batch = x.shape[1:last]
     if math.prod(batch) != 1 and batch != shape[1:last]:

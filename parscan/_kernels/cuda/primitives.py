@@ -1,6 +1,6 @@
 """Wide accesses to memory, which Numba does not offer to CUDA kernels.
 
-Each function makes a device function, as LLVM code. Numba's simulator cannot run these; the tests replace them.
+Each function makes a device function, as LLVM code.
 """
 
 from __future__ import annotations

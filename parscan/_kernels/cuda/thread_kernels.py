@@ -9,12 +9,11 @@ Neighbouring threads have neighbouring sequences, so that their loads are coales
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 from numba import cuda
 
-from .kernel import Kernel, operand, pointer, recurrence, scalar_type
+from .kernel import Kernel, maker, operand, pointer, recurrence, scalar_type
 
 PREFETCH = {1: 8, 2: 4}
 """Steps whose operands are loaded together, by the order of the matrices; one step for orders not listed."""
@@ -23,7 +22,7 @@ LARGEST = {"float32": 6, "float64": 6, "complex64": 5, "complex128": 4}
 """Largest order of the matrices for which the compiler does not spill registers."""
 
 
-@cache
+@maker
 def summarise_kernel(dtype: str, n: int) -> Kernel:
     """`P` (K, S, n, n) and `q` (K, S, n) of K chunks of S sequences."""
     scalar, ahead = scalar_type(dtype), PREFETCH.get(n, 1)
@@ -67,7 +66,7 @@ def summarise_kernel(dtype: str, n: int) -> Kernel:
     return Kernel(summarise, (*recurrence(dtype), array, array))
 
 
-@cache
+@maker
 def march_kernel(dtype: str, n: int) -> Kernel:
     """States (T, S, n) from `start` (S, n) and the states after each chunk, `carries` (K, S, n)."""
     scalar, ahead = scalar_type(dtype), PREFETCH.get(n, 1)

@@ -6,19 +6,18 @@ its own chunk. The phases are those of :mod:`parscan._kernels.cuda.thread_kernel
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 from numba import cuda, types
 
-from .kernel import DTYPES, INTEGER, Kernel, operand, pointer, recurrence, scalar_type
+from .kernel import DTYPES, INTEGER, Kernel, maker, operand, pointer, recurrence, scalar_type
 from .tiles import Tile, make_composer, make_finisher, make_joiner, make_loader, make_storer, make_walker, tile_of
 
 LARGEST = dict.fromkeys(DTYPES, 1)
 """Largest order of the matrices."""
 
 
-@cache
+@maker
 def summarise_kernel(dtype: str, n: int, tile: Tile | None = None) -> Kernel:
     """`P` (K, S) and `q` (K, S) of K tiles of S sequences."""
     tile = tile or tile_of(dtype)
@@ -49,7 +48,7 @@ def summarise_kernel(dtype: str, n: int, tile: Tile | None = None) -> Kernel:
     return Kernel(summarise, (*recurrence(dtype), array, array))
 
 
-@cache
+@maker
 def march_kernel(dtype: str, n: int, tile: Tile | None = None) -> Kernel:
     """States (T, S) from `start` (S,) and the states after each tile, `carries` (K, S)."""
     tile = tile or tile_of(dtype)

@@ -17,8 +17,9 @@ import llvmlite
 import llvmlite.binding as llvm
 import numpy as np
 
+from ..._arrays import disk
 from ..._reporting.announce import announced
-from . import disk, libm
+from . import libm
 from .kernel import JUMPS, NAME, Kernel
 from .layout import address, aligned
 from .text import UnsupportedError

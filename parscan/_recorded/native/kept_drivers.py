@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from . import compilation, disk, libm
+from ..._arrays import disk
+from . import compilation, libm
 from .driver import Driver, Fields
 from .kernel import Kernel
 from .layout import aligned

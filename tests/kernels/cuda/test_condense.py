@@ -1,9 +1,10 @@
-"""The CUDA kernel that condenses collocation stages, run by Numba's simulator, against assembled systems."""
+"""The CUDA kernel that condenses collocation stages, run by the emulator, against assembled systems."""
 
 import array_api_strict
 import numpy as np
 import pytest
 from condensing import assert_agree, oracle, precision, problem
+from cuda_emulator import ORDERS
 
 from parscan._ivp.core.tableaux import gauss, radau
 from parscan._kernels import dispatch
@@ -11,19 +12,20 @@ from parscan._kernels.cuda import condense_kernels as kernels
 from parscan._kernels.cuda.condense import condense
 from parscan._kernels.generic.condense import condense as condense_by_solve
 
-pytestmark = pytest.mark.usefixtures("simulator")
+pytestmark = pytest.mark.usefixtures("emulator")
 
 
-@pytest.mark.pairs(n=[1, 2, 3, 6], s=[1, 2, 3, 4, 5], dtype=["float32", "float64"])
-def test_against_the_oracle(rng, simulator, n, s, dtype):
+@pytest.mark.pairs(n=[1, 2, 3, 6], s=[1, 2, 3, 5], dtype=["float32", "float64"])
+def test_against_the_oracle(rng, emulator, n, s, dtype):
     groups = kernels.groups(dtype, s, n)
+    emulator.order = ORDERS[(n + s) % 3]
     tableau = radau(s)
     for N in {1, groups + 1, 2 * groups} if s * n < 10 else {2}:
         J, h, r = problem(rng, N, s, n, dtype)
         result = condense(J, tableau.A, tableau.b, h, r)
         assert all(x.dtype == dtype for x in result)
         assert_agree(result, oracle(J, tableau.A, tableau.b, h, r), 1000 * precision(dtype))
-    assert set(simulator.launched) == {"condense"}
+    assert set(emulator.launched) == {"condense"}
 
 
 @pytest.mark.parametrize("order", [(1, 4), (2, 3), (3, 1), (1, 11)])
@@ -40,21 +42,21 @@ def test_groups_narrower_than_their_table(rng, monkeypatch, order):
 
 
 @pytest.mark.parametrize(("s", "n", "dtype"), [(2, 2, "complex64"), (1, 3, "complex128"), (1, 60, "float64")])
-def test_complex_or_large_systems_are_the_solvers(rng, simulator, s, n, dtype):
+def test_complex_or_large_systems_are_the_solvers(rng, emulator, s, n, dtype):
     J, h, r = problem(rng, 3, s, n, dtype)
     tableau = radau(s)
     result = condense(J, tableau.A, tableau.b, h, r)
     assert_agree(result, oracle(J, tableau.A, tableau.b, h, r), 1000 * precision(dtype))
-    assert not simulator.launched
+    assert not emulator.launched
 
 
 @pytest.mark.parametrize("dtype", ["float32", "complex128"])
-def test_no_interval(rng, simulator, dtype):
+def test_no_interval(rng, emulator, dtype):
     tableau = radau(3)
     J, h, r = problem(rng, 0, 3, 2, dtype)
     shapes = [x.shape for x in condense(J, tableau.A, tableau.b, h, r)]
     assert shapes == [(0, 3, 2), (0, 3, 2, 2), (0, 2, 2), (0, 2)]
-    assert not simulator.launched
+    assert not emulator.launched
 
 
 @pytest.mark.parametrize("size", [1e-6, 10.0, 1e8])
@@ -125,13 +127,13 @@ def test_any_layout_of_the_operands_and_none_is_changed(rng):
     assert_agree(condense(broadcast, tableau.A, tableau.b, h, r), oracle(broadcast, tableau.A, tableau.b, h, r), 1e-12)
 
 
-def test_another_library_stays_with_its_arrays(rng, simulator):
+def test_another_library_stays_with_its_arrays(rng, emulator):
     """The front door takes array-api-strict to the kernel, as it does CuPy."""
     J, h, r = problem(rng, 3, 2, 2)
     tableau = radau(2)
     strict = [array_api_strict.asarray(x) for x in (J, h, r)]
     result = dispatch.condense(strict[0], tableau.A, tableau.b, *strict[1:])
-    assert simulator.launched == ["condense"]
+    assert emulator.launched == ["condense"]
     assert all(type(x) is type(strict[0]) for x in result)
     assert_agree(result, oracle(J, tableau.A, tableau.b, h, r), 1e-12)
 
@@ -145,7 +147,7 @@ def test_as_the_solver_does(rng):
 
 
 @pytest.mark.filterwarnings("ignore::parscan.warnings.CoarseMeshWarning")
-def test_an_ode_is_solved_through_it(simulator):
+def test_an_ode_is_solved_through_it(emulator):
     import parscan
 
     def decay(t, y):
@@ -155,5 +157,5 @@ def test_an_ode_is_solved_through_it(simulator):
     options = {"method": "Radau", "mesh": np.linspace(0, 1, 5), "stages": 3}
     expected = parscan.solve_ivp(decay, (0, 1), [1.0, 1.0], **options)
     found = parscan.solve_ivp(decay, (0, 1), array_api_strict.asarray([1.0, 1.0]), **options)
-    assert "condense" in simulator.launched
+    assert "condense" in emulator.launched
     np.testing.assert_allclose(np.asarray(found.y), expected.y, rtol=1e-9)

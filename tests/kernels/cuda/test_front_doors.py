@@ -1,4 +1,4 @@
-"""The public functions on device arrays: array-api-strict stands in for CuPy, Numba's simulator for the device."""
+"""The public functions on device arrays: array-api-strict stands in for CuPy, the emulator for the device."""
 
 import collections
 
@@ -39,18 +39,18 @@ def inputs(rng):
 
 
 @pytest.mark.parametrize("reverse", [False, True])
-def test_linear_recurrence(simulator, rng, reverse):
+def test_linear_recurrence(emulator, rng, reverse):
     A, b, h0 = rng.standard_normal((25, 3, 2, 2)) / 2, rng.standard_normal((25, 3, 2)), rng.standard_normal((3, 2))
     expected = parscan.linear_recurrence(A, b, h0, reverse=reverse)
     found = parscan.linear_recurrence(*map(xp.asarray, (A, b, h0)), reverse=reverse)
     assert isinstance(found, xp._array_object.Array)
     np.testing.assert_allclose(to_numpy(found), expected, rtol=1e-12, atol=1e-12)
-    assert {"summarise", "mend", "march", "spoil"} == set(simulator.launched)
+    assert {"summarise", "mend", "march", "spoil"} == set(emulator.launched)
 
 
 @pytest.mark.parametrize("differences", [False, True])
 @pytest.mark.parametrize("segment_length", [1, 5])
-def test_solve_recurrence(simulator, inputs, differences, segment_length):
+def test_solve_recurrence(emulator, inputs, differences, segment_length):
     cell, oracle = Cell(xp), Cell(np)
     sol = parscan.solve_recurrence(
         cell.step,
@@ -63,7 +63,7 @@ def test_solve_recurrence(simulator, inputs, differences, segment_length):
     expected = parscan.solve_recurrence(oracle.step, np.zeros(2), inputs, method="sequential")
     assert sol.success
     np.testing.assert_allclose(to_numpy(sol.y), expected.y, rtol=1e-8, atol=1e-10)
-    assert "march" in simulator.launched
+    assert "march" in emulator.launched
 
 
 def van_der_pol(library):
@@ -71,13 +71,13 @@ def van_der_pol(library):
 
 
 @pytest.mark.parametrize("method", ["Radau", "Gauss", "DOP853"])
-def test_solve_ivp(simulator, method):
+def test_solve_ivp(emulator, method):
     options = {"t_span": (0.0, 2.0), "rtol": 1e-6, "atol": 1e-8, "method": method}
     sol = parscan.solve_ivp(van_der_pol(xp), y0=xp.asarray([2.0, 0.0]), **options)
     expected = parscan.solve_ivp(van_der_pol(np), y0=np.array([2.0, 0.0]), **(options | {"rtol": 1e-9, "atol": 1e-11}))
     assert sol.success
     np.testing.assert_allclose(to_numpy(sol.y)[:, -1], expected.y[:, -1], rtol=1e-4, atol=1e-6)
-    assert "march" in simulator.launched
+    assert "march" in emulator.launched
 
 
 class Transfers:

@@ -88,6 +88,26 @@ def test_older_architectures_have_one_ptx():
     assert all(line.endswith(": 1") for line in lines)
 
 
+OTHERS = """
+from _cuda_catalogue import catalogue
+from _cuda_cubin import assemble, compile_ptx, known_capabilities
+
+for entry in catalogue()[::30]:
+    for capability, names in (((7, 5), ("sm_86", "sm_89", "sm_90a")), ((10, 0), ("sm_100", "sm_120"))):
+        if capability in known_capabilities():
+            text = compile_ptx(entry.make(), capability)
+            print(entry.name, [assemble(text, name).spilled for name in names], sep=": ")
+"""
+
+
+@pytest.mark.slow
+@needs_toolkit
+def test_architectures_between_those_of_the_record():
+    lines = cuda_child.run("-c", OTHERS).splitlines()
+    assert len(lines) >= 4
+    assert all(line.endswith((": [0, 0, 0]", ": [0, 0]")) for line in lines)
+
+
 DETECTION = """
 from numba import cuda
 
@@ -114,7 +134,7 @@ def crowded(x, n):
 scalar = scalar_type("float32")
 for body in (promoting, crowded):
     ptx = compile_ptx(Kernel(body, (pointer("float32"), INTEGER)), (7, 5))
-    print(ptx.count(".f64") > 0, assemble(ptx, (7, 5)).stack > 0)
+    print(ptx.count(".f64") > 0, assemble(ptx, "sm_75").stack > 0)
 """
 
 

@@ -1,6 +1,6 @@
 """The single pass on CUDA: the messages of the tiles, in every order in which they may be published.
 
-Numba's simulator runs one block after another, so that every tile finds the last state of the one before it. Here
+The emulator runs one block after another, so that every tile finds the last state of the one before it. Here
 messages are set beforehand, or blocks run at the same time. Devices are tested in
 `tests/kernels/gpu/test_tiles.py`.
 """
@@ -10,11 +10,11 @@ import time
 
 import numpy as np
 import pytest
+from cuda_emulator import slow_messages
 
 from parscan._kernels.cuda import affine_scan as cuda
 from parscan._kernels.cuda import choice as cuda_choice
 from parscan._kernels.cuda import lookback_kernels as kernels
-from parscan._kernels.cuda import lookback_primitives
 from parscan._kernels.cuda import lookback_words as lookback
 from parscan._kernels.cuda import lookback_workspace as cuda_workspace
 from parscan._kernels.cuda import primitives as cuda_primitives
@@ -22,10 +22,12 @@ from parscan._kernels.cuda import tiles as cuda_tiles
 from parscan._kernels.generic import affine_scan as sequential
 
 DTYPES = ("float32", "float64", "complex64", "complex128")
+WORKSPACE = 17
+"""Place of the shared words among the arguments of `scan`."""
 
 
 @pytest.fixture(autouse=True)
-def single_pass(simulator, tune, monkeypatch):
+def single_pass(emulator, tune, monkeypatch):
     tune(longest=0, single_pass=True)
     monkeypatch.setattr(cuda_workspace, "_KEPT", {})
 
@@ -35,6 +37,15 @@ def problem(rng, dtype, length):
     if dtype.startswith("complex"):
         A, b, h0 = A * np.exp(1j * rng.uniform(0, 6, length)), b * (1 + 0.5j), h0 * (1 - 1j)
     return A.astype(dtype), b.astype(dtype), h0.astype(dtype)
+
+
+def sparse_problem(rng, dtype, tiles, steps):
+    """Most steps do nothing: what tiles hand on matters over the distance of the whole window."""
+    A, b = np.ones((tiles, steps), dtype), np.zeros((tiles, steps), dtype)
+    factors, offsets, h0 = problem(rng, dtype, 2 * tiles)
+    A[:, [3, -2]] = (factors / np.abs(factors) * rng.uniform(0.9, 1.1, 2 * tiles)).reshape(tiles, 2)
+    b[:, [0, -1]] = offsets.reshape(tiles, 2)
+    return A.reshape(-1), b.reshape(-1), h0
 
 
 def assert_same(found, expected):
@@ -47,9 +58,10 @@ class Launch:
 
     def __init__(self, rng, dtype, tiles, epoch=3):
         self.dtype, self.epoch = dtype, epoch
-        self.tile = cuda_tiles.Tile(4, 3, 2, cuda_primitives.WIDE // np.dtype(dtype).itemsize)
+        # The messages of 128 tiles are staged in the memory for the steps of a tile: there must be at least 256.
+        self.tile = cuda_tiles.Tile(32, 5, 2, cuda_primitives.WIDE // np.dtype(dtype).itemsize)
         self.tiles, self.steps = tiles, self.tile.steps
-        self.A, self.b, self.h0 = problem(rng, dtype, tiles * self.steps)
+        self.A, self.b, self.h0 = sparse_problem(rng, dtype, tiles, self.steps)
         self.expected = sequential.affine_scan(self.A, self.b, self.h0[0])
         self.words = np.zeros(lookback.workspace_size(dtype, tiles), "int64")
         self.words[lookback.TICKETS], self.words[lookback.EPOCH] = tiles - 1, epoch
@@ -74,41 +86,42 @@ class Launch:
         values = [state] * (2 if self.dtype == "float32" else 1)
         self._post(number, lookback.STATE, values, self.epoch if epoch is None else epoch)
 
-    def last_tile(self, simulator):
+    def last_tile(self, emulator):
         """States of the tile that starts now."""
         known = (self.A, 0, 1, 0, 0, 0, self.b, 0, 1, 0, 0, 1, self.b.size, self.steps, self.tiles, 1)
         out = np.zeros_like(self.b)
         kernel = kernels.scan_kernel(self.dtype, 1, tile=self.tile)
-        simulator.launch(kernel, 1, self.tile.threads, *known, self.h0, self.words, out, 0, 1, 0, 0)
+        emulator.launch(kernel, 1, self.tile.threads, *known, self.h0, self.words, out, 0, 1, 0, 0)
         assert not out[: -self.steps].any()
         return out[-self.steps :]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("distance", range(1, 9))
-def test_the_nearest_state_and_the_maps_behind_it(rng, simulator, dtype, distance):
-    """Of three warps of four threads, two read the messages of eight tiles."""
-    launch = Launch(rng, dtype, 10)
-    for number in range(9):
+@pytest.mark.parametrize("distance", [1, 2, 31, 32, 33, 97, 127, 128])
+def test_the_nearest_state_and_the_maps_behind_it(rng, emulator, dtype, distance):
+    """Of five warps, four read the messages of 128 tiles."""
+    launch = Launch(rng, dtype, 130)
+    for number in range(129):
         launch.publish_map(number)
-    launch.publish_state(9 - distance)
-    if distance < 8:
-        launch.publish_state(8 - distance, wrong=True)  # a state further away is not used
-    assert_same(launch.last_tile(simulator), launch.expected[-launch.steps :])
+    launch.publish_state(129 - distance)
+    if distance < 128:
+        launch.publish_state(128 - distance, wrong=True)  # a state further away is not used
+    assert_same(launch.last_tile(emulator), launch.expected[-launch.steps :])
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_before_the_first_tile_there_is_nothing(rng, simulator, dtype):
+def test_before_the_first_tile_there_is_nothing(rng, emulator, dtype):
     launch = Launch(rng, dtype, 4)
     launch.publish_state(0)
     launch.publish_map(1)
     launch.publish_map(2)
-    assert_same(launch.last_tile(simulator), launch.expected[-launch.steps :])
+    assert_same(launch.last_tile(emulator), launch.expected[-launch.steps :])
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_a_tile_waits_for_missing_messages(rng, simulator, dtype):
+def test_a_tile_waits_for_missing_messages(rng, emulator, dtype):
     """A tile has published nothing, or in another launch only, or a map only; at last it publishes."""
+    emulator.in_place = True
     launch = Launch(rng, dtype, 6)
     launch.publish_state(1)
     launch.publish_map(2)
@@ -124,13 +137,13 @@ def test_a_tile_waits_for_missing_messages(rng, simulator, dtype):
     result = []
     publisher = threading.Thread(target=publish)
     publisher.start()
-    result.append(launch.last_tile(simulator))
+    result.append(launch.last_tile(emulator))
     publisher.join()
     assert waited == [True]
     assert_same(result[0], launch.expected[-launch.steps :])
 
 
-def test_half_of_a_state(rng, simulator):
+def test_half_of_a_state(rng, emulator):
     """A state takes two words; while the second one is still that of the map, there is neither state nor map."""
     launch = Launch(rng, "complex128", 3)
     launch.publish_state(0)
@@ -140,61 +153,35 @@ def test_half_of_a_state(rng, simulator):
     first = lookback.HEAD + 2 * lookback.words_per_tile("complex128")
     complete = launch.words[first + 2 : first + 4].copy()
     launch.words[first + 2 : first + 4] = whole[first + 2 : first + 4]
+    emulator.in_place = True
     timer = threading.Timer(0.05, lambda: launch.words.__setitem__(slice(first + 2, first + 4), complete))
     timer.start()
-    assert_same(launch.last_tile(simulator), launch.expected[-launch.steps :])
+    assert_same(launch.last_tile(emulator), launch.expected[-launch.steps :])
     timer.join()
 
 
 @pytest.fixture
-def at_once(simulator, monkeypatch):
+def at_once(emulator):
     """Blocks run at the same time."""
-    from cuda_simulator import AtOnce
-
-    from parscan._kernels.cuda import launch as cuda_launch
-
-    launcher = AtOnce()
-    monkeypatch.setattr(cuda_launch, "LAUNCHER", launcher)
-    return launcher
+    emulator.at_once = 4
+    return emulator
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("late", [lookback.MAP, lookback.STATE])
-def test_blocks_at_the_same_time(rng, at_once, monkeypatch, dtype, late):
-    """Every other tile publishes its map, or its state, only after another tile has missed it."""
-    seen = {kind: threading.Event() for kind in (0, lookback.MAP, lookback.STATE)}
-    post, peek, words_per_tile = lookback_primitives.poster, lookback_primitives.peeker, lookback.words_per_tile(dtype)
-
-    def slow_poster(component):
-        def slow(words, index, stamp, registers, place):
-            odd = (index - lookback.HEAD) // (2 * words_per_tile) % 2
-            if odd and stamp % 4 == late:
-                seen[late - 1].wait(10)
-            post(component)(words, index, stamp, registers, place)
-
-        return slow
-
-    def watched_peeker(component):
-        def watched(words, index, registers, place):
-            stamp = peek(component)(words, index, registers, place)
-            seen[stamp % 4].set()
-            return stamp
-
-        return watched
-
-    monkeypatch.setattr(lookback_primitives, "poster", slow_poster)
-    monkeypatch.setattr(lookback_primitives, "peeker", watched_peeker)
-    way = next(way for way in cuda_choice.WAYS if way.name == "look-back")
-    monkeypatch.setitem(way.kernels, "scan", kernels.scan_kernel.__wrapped__)
-    for _ in range(2):
-        A, b, h0 = problem(rng, dtype, 6 * cuda_tiles.tile_of(dtype).steps - 3)
-        assert_same(cuda.affine_scan(A, b, h0[0]), sequential.affine_scan(A, b, h0[0]))
-    assert all(event.is_set() for kind, event in seen.items() if kind in (late - 1, lookback.STATE))
+def test_blocks_at_the_same_time(rng, at_once, dtype, late):
+    """Every other tile publishes its map, or its state, late: others miss it, and wait."""
+    with slow_messages(late) as seen:
+        for _ in range(2):
+            A, b, h0 = problem(rng, dtype, 6 * cuda_tiles.tile_of(dtype).steps - 3)
+            assert_same(cuda.affine_scan(A, b, h0[0]), sequential.affine_scan(A, b, h0[0]))
+    assert seen[late - 1] > 0
+    assert seen[lookback.STATE] > 0
 
 
 def test_the_same_numbers_in_every_run(rng, at_once):
     """Whatever the tiles have published when they are read."""
-    A, b, _ = problem(rng, "float32", 300)
+    A, b, _ = problem(rng, "float32", 20_000)
     first = cuda.affine_scan(A, b)
     for _ in range(3):
         assert np.array_equal(cuda.affine_scan(A, b), first)
@@ -202,9 +189,9 @@ def test_the_same_numbers_in_every_run(rng, at_once):
 
 def test_a_launch_leaves_everything_ready_for_the_next(rng):
     """Shorter and longer ones, and one that has to be repaired, share their memory."""
-    for length in (200, 70, 500, 0, 300, 500):
+    for length in (9000, 4500, 20_000, 0, 14_000, 20_000):
         A, b, _ = problem(rng, "float32", length)
-        A[length // 2 : length // 2 + 1] = np.nan if length == 300 else 0.5
+        A[length // 2 : length // 2 + 1] = np.nan if length == 14_000 else 0.5
         with np.errstate(all="ignore"):
             expected = sequential.affine_scan(A, b)
         found = cuda.affine_scan(A, b)
@@ -216,16 +203,23 @@ def test_a_launch_leaves_everything_ready_for_the_next(rng):
     assert words[lookback.EPOCH] == 3  # since the memory grew
 
 
-def test_products_that_overflow_are_not_applied_to_zeros(monkeypatch):
+def test_products_that_overflow_are_not_applied_to_zeros(emulator, monkeypatch):
     """Else every tile would have to be repaired, one after another."""
-    lifted = []
-    monkeypatch.setattr(lookback_primitives, "raiser", lambda: lambda *arguments: lifted.append(arguments))
-    way = next(way for way in cuda_choice.WAYS if way.name == "look-back")
-    monkeypatch.setitem(way.kernels, "scan", kernels.scan_kernel.__wrapped__)
-    for dtype in DTYPES:
-        A, b = np.full(200, 1e30, dtype), np.zeros(200, dtype)
-        assert not cuda.affine_scan(A, b, b[0]).any()
-    assert not lifted
+    broken, launch = [], emulator.launch
+
+    def watched(kernel, blocks, threads, *arguments):
+        launch(kernel, blocks, threads, *arguments)
+        if kernel.body.__name__ == "scan":
+            broken.append(arguments[WORKSPACE][lookback.BROKEN])
+
+    monkeypatch.setattr(emulator, "launch", watched)
+    for factor, expected in ((1e30, False), (np.nan, True)):
+        for dtype in DTYPES:
+            A, b = np.full(9000, factor, dtype), np.zeros(9000, dtype)
+            h = cuda.affine_scan(A, b, b[0])
+            assert np.isnan(h).all() if expected else not h.any()
+        assert [tiles > 0 for tiles in broken] == [expected] * len(DTYPES)
+        broken.clear()
 
 
 def test_streams_have_memory_of_their_own():
@@ -241,7 +235,7 @@ def test_streams_have_memory_of_their_own():
         assert not larger.any()
 
 
-def test_it_is_off_until_it_has_run_on_devices(simulator, monkeypatch):
+def test_it_is_off_until_it_has_run_on_devices(monkeypatch):
     monkeypatch.undo()
     assert not cuda_choice.TUNING.single_pass
     assert cuda_choice.choose("float32", 1, 1, 10**6).name == "tiles"

@@ -1,7 +1,8 @@
-"""The CUDA scans, run by Numba's simulator, against the sequential loop."""
+"""The CUDA scans, run by the emulator, against the sequential loop."""
 
 import numpy as np
 import pytest
+from cuda_emulator import ORDERS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -17,13 +18,14 @@ SHAPES = {
     "columns": (1, 7),
     "columns, batch": (2, 8),
 }
-LENGTHS = (1, 2, 4, 8, 9, 33)
-"""Up to twice the shortest chunk and beyond, and long enough for three levels of chunks."""
+LENGTHS = (1, 2, 4, 8, 9, 33, 700)
+"""Up to twice the shortest chunk and beyond, and long enough for several blocks and levels of chunks."""
 
 
-@pytest.fixture(autouse=True)
-def short_chunks(simulator, tune):
-    """Chunks of four steps, and few of them resident: small problems are cut several times."""
+@pytest.fixture(autouse=True, params=ORDERS)
+def short_chunks(request, emulator, tune):
+    """Chunks of four steps: small problems are cut several times. Threads take turns in each order."""
+    emulator.order = request.param
     tune(shortest=4)
 
 
@@ -47,13 +49,14 @@ def problem(rng, dtype, length, sequences, n):
 
 
 @pytest.mark.pairs(dtype=DTYPES, shape=SHAPES, length=LENGTHS, reverse=[False, True], started=[False, True])
-def test_scan_is_the_loop(rng, dtype, shape, length, reverse, started):
+def test_scan_is_the_loop(rng, emulator, dtype, shape, length, reverse, started):
     A, b, h0 = problem(rng, dtype, length, *shape)
     start = h0 if started else None
     found = cuda.affine_scan(A, b, start, reverse=reverse)
     assert found.dtype == dtype
     expected = sequential.affine_scan(A, b, start, reverse=reverse)
     np.testing.assert_allclose(found, expected, rtol=tolerance(dtype), atol=10 * tolerance(dtype))
+    assert all(emulator.finite)
 
 
 def test_operands_broadcast_without_being_written_out(rng):
@@ -145,13 +148,13 @@ class TestOverflow:
         np.testing.assert_allclose(found[:21], expected[:21], rtol=1e-6)
 
 
-def test_matrices_too_large_for_kernels_go_through_products(rng, simulator):
+def test_matrices_too_large_for_kernels_go_through_products(rng, emulator):
     n = 70
     A, b, h0 = rng.standard_normal((9, n, n)) / n**0.5 / 2, rng.standard_normal((9, n)), rng.standard_normal(n)
     for reverse in (False, True):
         expected = sequential.affine_scan(A, b, h0, reverse=reverse)
         np.testing.assert_allclose(cuda.affine_scan(A, b, h0, reverse=reverse), expected, rtol=1e-11, atol=1e-11)
-    assert not simulator.launched
+    assert not emulator.launched
     A[:] = 1e30
     with np.errstate(all="ignore"):
         expected = sequential.affine_scan(A, 0 * b)
@@ -161,7 +164,7 @@ def test_matrices_too_large_for_kernels_go_through_products(rng, simulator):
 @given(
     length=st.integers(0, 70),
     sequences=st.integers(1, 4),
-    n=st.integers(1, 8),
+    n=st.sampled_from([1, 2, 3, 7, 8]),
     reverse=st.booleans(),
     started=st.booleans(),
     seed=st.integers(0, 2**31),
@@ -172,3 +175,27 @@ def test_any_length_is_the_loop(length, sequences, n, reverse, started, seed):
     start = h0 if started else None
     expected = sequential.affine_scan(A, b, start, reverse=reverse)
     np.testing.assert_allclose(cuda.affine_scan(A, b, start, reverse=reverse), expected, rtol=1e-11, atol=1e-11)
+
+
+def test_an_axis_of_one_number_is_not_written_out(rng, emulator, monkeypatch):
+    """Its indices share their memory, of time, of the batch, or of the state; the results are those of copies."""
+    from parscan._kernels.cuda import operand
+
+    sizes, original = [], operand.contiguous
+
+    def watched(x):
+        sizes.append(x.size)
+        return original(x)
+
+    monkeypatch.setattr(operand, "contiguous", watched)
+    number, row, A = np.ones(()), rng.standard_normal((3, 1)), rng.standard_normal((40, 3, 2, 2)) / 3
+    for b, size in ((np.broadcast_to(number, (40, 3, 2)), 1), (np.broadcast_to(row, (40, 3, 2)), 3)):
+        sizes.clear()
+        found = cuda.affine_scan(A, b)
+        assert size in sizes
+        assert b.size not in sizes or b.size == found.size
+        np.testing.assert_allclose(found, sequential.affine_scan(A, b.copy()), rtol=1e-12, atol=1e-12)
+    sizes.clear()
+    found = cuda.affine_scan(np.broadcast_to(number / 2, (40, 2)), np.broadcast_to(number, (40, 2)))
+    assert sizes[:2] == [1, 1]
+    np.testing.assert_allclose(found, sequential.affine_scan(np.full((40, 2), 0.5), np.ones((40, 2))), rtol=1e-12)

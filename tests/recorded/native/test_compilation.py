@@ -10,7 +10,8 @@ import threading
 import numpy as np
 import pytest
 
-from parscan._recorded.native import compilation, disk
+from parscan._arrays import disk
+from parscan._recorded.native import compilation
 from parscan._recorded.native.evaluate import Evaluator
 from parscan._recorded.record import record
 

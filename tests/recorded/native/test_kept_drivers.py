@@ -5,7 +5,8 @@ import marshal
 import numpy as np
 import pytest
 
-from parscan._recorded.native import compilation, disk, kept_drivers
+from parscan._arrays import disk
+from parscan._recorded.native import compilation, kept_drivers
 from parscan._recorded.native.explicit import Explicit, explicit
 from parscan._recorded.native.members import Form
 from parscan._recorded.record import record

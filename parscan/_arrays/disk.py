@@ -1,4 +1,4 @@
-"""Object code kept on disk, so that other processes need not compile it.
+"""Machine code kept on disk, so that other processes need not compile it.
 
 Code from disk is executed: files count only if nobody but their owner, the user of this process, can write them.
 """
@@ -20,7 +20,7 @@ MOST = 2000
 
 
 def folder() -> Path | None:
-    """The folder for object code: `PARSCAN_CACHE_DIR`, or one in the user's cache; None if there is none."""
+    """The folder for machine code: `PARSCAN_CACHE_DIR`, or one in the user's cache; None if there is none."""
     if chosen := os.environ.get("PARSCAN_CACHE_DIR"):
         return Path(chosen)
     try:
@@ -34,7 +34,7 @@ def folder() -> Path | None:
 
 
 def load(key: str) -> bytes | None:
-    """Object code of a key; None if there is none that can be read and trusted."""
+    """Machine code of a key; None if there is none that can be read and trusted."""
     home = folder()
     if home is None:
         return None
@@ -51,7 +51,7 @@ def load(key: str) -> bytes | None:
 
 
 def save(key: str, code: bytes) -> None:
-    """Keep object code, if that is possible: others read either all of it or nothing."""
+    """Keep machine code, if that is possible: others read either all of it or nothing."""
     home = folder()
     if home is None:
         return
