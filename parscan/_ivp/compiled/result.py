@@ -32,7 +32,8 @@ def checked(course: Course, march: March) -> tuple[Array, ...]:
     """
     Times, states and slopes that are compared with the function; not at breakpoints, where it has two values.
 
-    On a switch, slopes of the solution are none of the function: the recorded operations are evaluated there.
+    Where all steps end at breakpoints, as those of fine tables may, the function is compared in their middles. On a
+    switch, slopes of the solution are none of the function: the recorded operations are evaluated there.
     """
     columns, breaks = course.ends, march.breaks
     if course.slid:
@@ -40,7 +41,11 @@ def checked(course: Course, march: March) -> tuple[Array, ...]:
     if breaks is None or not breaks.shape[0]:
         return columns
     some = ~among(columns[0], breaks)
-    return tuple(column[some, ...] for column in columns)
+    if bool(some.any()):
+        return tuple(column[some, ...] for column in columns)
+    xp, (t, y) = march.problem.xp, columns[:2]
+    middles = (xp.concat([xp.asarray(march.problem.span[:1], dtype=t.dtype), t[:-1]]) + t) / 2
+    return middles, y, march.recorded.slopes(middles, y)
 
 
 def is_unseen(events: Watched, problem: Problem, course: Course) -> bool:

@@ -17,6 +17,7 @@ from ..._functions.parameters import START, Chosen, Leaf, Tree, choose, leaves, 
 from ..._recorded.budget import OF_SOLVER, SOLVER, NoCodeError
 from ..core.problem import Problem
 from ..sensitivities.recorded_gradient import by_parameters, entering
+from ..sensitivities.stale_check import CHANGED
 from .corners import places_in
 from .discrete_adjoint import Backwards, backwards
 from .march import BUSY, FEWEST, FINISHED, ORDER, least_of
@@ -156,7 +157,14 @@ class Variational:
         return plan.system.solved(self._problem, parameters, times, self._share, self._most, is_stiff=self._is_stiff)
 
     def _stands(self) -> bool:
-        """Whether all that the function reads is as it was in the solve."""
+        """
+        Whether all that the function reads is known to be as it was in the solve.
+
+        Raises
+        ------
+        RuntimeError
+            If it is known to have changed.
+        """
         recorded, args = self._recorded, self._problem.args
         if recorded.captured:
             return False
@@ -165,8 +173,11 @@ class Variational:
 
             recorded.notes["witness"] = witness_of(recorded.recording)
         witness, own = recorded.notes["witness"], recorded.parameters
-        are_same = all(map(_is_same, own, args))
-        return witness is not None and are_same and bool(witness.holds(self._problem.fun, args[len(own) :]))
+        if witness is None:
+            return False
+        if not all(map(_is_same, own, args)) or not witness.holds(self._problem.fun, args[len(own) :]):
+            raise RuntimeError(CHANGED)
+        return True
 
 
 def _key(name: str, params: Any) -> tuple[str, Any]:

@@ -32,7 +32,7 @@ from .jacobian import Forcings
 from .jacobian_check import BY_DIFFERENCES, UNLIKE, exactly_linearised
 from .moving import Moving, beside_crossings, followed, jumping, moving, reject_crossings, sampled
 from .recorded_gradient import recording_of
-from .stale_check import reject_changed
+from .stale_check import SETTLED, has_changed, reject_changed, reject_others
 from .state_jumps import Jumps, state_jumps
 from .trajectory import AdjointSolution, Forced, Kicks, Trajectory
 
@@ -60,8 +60,9 @@ class Variational(Protocol):
 class Derivatives:
     """Derivatives of the trajectory `find()`, which is made when it is first needed and solved to nearly all digits.
 
-    Before each use, `fun` is checked to still reproduce the trajectory within `scale`, unless `scale` is None. `fun` is
-    the right-hand side on stacked states where it is known; `variational` solves variational equations instead.
+    Before each use, `fun` is checked to still reproduce the trajectory within `scale`, unless `scale` is None, or a
+    trajectory that may not have settled did not stand this from the first. `fun` is the right-hand side on stacked
+    states where it is known; `variational` solves variational equations instead.
     """
 
     def __init__(
@@ -70,9 +71,12 @@ class Derivatives:
         scale: Scale | None,
         fun: RightHandSide | None = None,
         variational: Variational | None = None,
+        *,
+        settles: bool = True,
     ) -> None:
         self._find, self._scale, self.fun, self._variational = find, scale, fun, variational
         self._refined: Trajectory | None = None
+        self._settles = settles
 
     @property
     def source(self) -> str:
@@ -90,6 +94,9 @@ class Derivatives:
         linearised = exactly_linearised(found.rhs, found.solution.t, found.solution.y)
         if UNLIKE in linearised.source:  # many nodes may be at a jump
             linearised = exactly_linearised(found.rhs, *sampled(found.solution))
+        scale = None if self._settles else self._scale
+        if scale is not None and has_changed(linearised.rhs, found.method, found.solution, scale, SETTLED):
+            self._scale = None
         return replace(found, rhs=linearised.rhs), linearised.source
 
     @property
@@ -286,12 +293,14 @@ def of_mesh(
     def find() -> Trajectory:
         solution = make()
         if not even:
-            return polished(rhs, method, solution)
+            found = polished(rhs, method, solution)
+            reject_others(rhs, method, solution, found.solution, scale)
+            return found
         reject_changed(rhs, method, solution, scale)
         done = exact or close_enough(solution, scale)
         return Trajectory(rhs, method, solution) if done else polished(rhs, method, solution)
 
-    return Derivatives(find, scale if even else None, rhs)
+    return Derivatives(find, scale, rhs, settles=even)
 
 
 def _changes(

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from ..._arrays.namespace import Array, array_namespace, quiet
 from ..._functions.right_hand_side import RightHandSide
 from ..core.polynomial import PiecewisePolynomial
 from ..core.scale import Scale
 from ..methods.discretisation import Discretisation
+from ..methods.newton import iterate
 
-FAR = 300.0
-"""Correction, in tolerances, above which the problem must have changed."""
+FAR, WELL_OFF, SETTLED = 300.0, 10.0, 1.0
+"""Corrections, in tolerances, above which the problem must have changed: of a solution by other steps, and of one by
+its own method, whose corrections are below the third number, unless Newton's method could not solve all of it."""
+
+AT_ONCE, FEWEST = 256, 3
+"""Intervals in which the solution is corrected at once; and fewer ones, in which nothing grows that was not there."""
+
+ITERATIONS = 5
+"""Largest number of iterations of Newton's method on a few intervals."""
 
 CHANGED = (
     "the derivatives cannot be evaluated: `fun` no longer gives this solution. Something that it reads, `args` for "
@@ -18,9 +28,69 @@ CHANGED = (
 
 
 def reject_changed(rhs: RightHandSide, method: Discretisation, solution: PiecewisePolynomial, scale: Scale) -> None:
-    """Raise if a Newton iteration would change the solution by more than `FAR` tolerances where it is steepest."""
-    if solution.y.size and not needed(rhs, method, steepest(solution, scale), scale) <= FAR:
+    """
+    Raise if a Newton iteration would change the solution by more than a few tolerances, within any few intervals.
+
+    Where the solution is steepest, most changes show. Others may be short, as those of a row of a table.
+    """
+    if not solution.y.size:
+        return
+    if has_changed(rhs, method, solution, scale):
         raise RuntimeError(CHANGED)
+
+
+def has_changed(
+    rhs: RightHandSide, method: Discretisation, solution: PiecewisePolynomial, scale: Scale, most: float = WELL_OFF
+) -> bool:
+    """Whether it would change it by more than `most` tolerances."""
+    return not needed(rhs, method, steepest(solution, scale), scale) <= most or any(
+        _has_changed(rhs, method, solution, scale, most, first, min(first + AT_ONCE, solution.intervals))
+        for first in range(0, solution.intervals, AT_ONCE)
+    )
+
+
+def reject_others(
+    rhs: RightHandSide, method: Discretisation, given: PiecewisePolynomial, solution: PiecewisePolynomial, scale: Scale
+) -> None:  # fmt: skip
+    """
+    Raise if a method that is not that of a given solution does not find it: its own is another, within few intervals.
+
+    Solutions may come apart without a change, since errors grow; and where `fun` jumps, a method may find none.
+    """
+    with quiet():
+        apart = scale.relative((solution.evaluate(given.t) - given.y)[1:, ...], given)
+    if float(given.xp.max(apart)) <= FAR:
+        return
+    parts = [given.part(slice(k, k + FEWEST)) for k in range(0, given.intervals, FEWEST - 1)]
+    off = [size for size in (_found(rhs, method, part, scale) for part in parts) if size < inf]
+    if not off or max(off) > FAR:
+        raise RuntimeError(CHANGED)
+
+
+def _found(rhs: RightHandSide, method: Discretisation, part: PiecewisePolynomial, scale: Scale) -> float:
+    """How far the solution by a method is from a part that was given, in tolerances; infinity if it finds none."""
+    found = iterate(method, rhs, part, scale, 1.0, ITERATIONS)
+    if found.solved != part.intervals:
+        return inf
+    return float(part.xp.max(scale.relative(found.trial.y[1:, ...] - part.y[1:, ...], part)))
+
+
+def _has_changed(
+    rhs: RightHandSide,
+    method: Discretisation,
+    solution: PiecewisePolynomial,
+    scale: Scale,
+    most: float,
+    first: int,
+    last: int,
+) -> bool:
+    """Whether the solution has to be changed in some intervals: all at once, or by halves, since changes may grow."""
+    if needed(rhs, method, solution.part(slice(first, last)), scale) <= most:
+        return False
+    if last - first <= FEWEST:
+        return True
+    middle = (first + last) // 2
+    return any(_has_changed(rhs, method, solution, scale, most, *some) for some in ((first, middle), (middle, last)))
 
 
 def needed(rhs: RightHandSide, method: Discretisation, solution: PiecewisePolynomial, scale: Scale) -> float:

@@ -12,16 +12,15 @@ from ..coarse.stretches import joined as joined_starts
 from ..coarse.warm_start import once
 from ..core.evaluation import Evaluation
 from ..core.mesh import Mesh
-from ..core.polynomial import joined
+from ..core.polynomial import PiecewisePolynomial, joined
 from ..core.problem import Problem
 from ..core.scale import Scale
 from ..core.stretches import stretches
 from ..mesh.march import Record, solve
 from ..mesh.task import discretise, make_task
 from ..methods.discretisation import Discretisation
-from ..methods.newton import iterate
-from ..sensitivities.converge_fully import ITERATIONS, polished
-from ..sensitivities.stale_check import CHANGED, FAR, steepest
+from ..sensitivities.converge_fully import polished
+from ..sensitivities.stale_check import reject_others
 from ..sensitivities.trajectory import Trajectory
 
 TIGHTER = 0.1
@@ -53,8 +52,9 @@ def retrace(evaluation: Evaluation, steps: Steps) -> Trajectory:
             "derivatives need the solution on a mesh, but Radau could not follow that of the sequential solver: "
             f"{record.failure}. Name a method that is parallel over time, or tighten the tolerances."
         ) from evaluation.raised.error
-    _reject_changed(method, rhs, _start(problem, rhs, steps), problem)
-    return polished(rhs.strict(), method, joined(record.pieces))
+    solution = joined(record.pieces)
+    _reject_changed(method, rhs, steps, solution, problem)
+    return polished(rhs.strict(), method, solution)
 
 
 def _solved(problem: Problem, rhs: RightHandSide, steps: Steps, method: Discretisation) -> Record:
@@ -78,14 +78,12 @@ def _start(problem: Problem, rhs: RightHandSide, steps: Steps) -> CoarseSolution
     return joined_starts(parts)
 
 
-def _reject_changed(method: Discretisation, rhs: RightHandSide, start: CoarseSolution | None, problem: Problem) -> None:
-    """Raise if `fun` no longer gives the steps in which the state changes most."""
+def _reject_changed(
+    method: Discretisation, rhs: RightHandSide, steps: Steps, solution: PiecewisePolynomial, problem: Problem
+) -> None:
+    """Raise if `fun` no longer gives the steps."""
+    start = _start(problem, rhs, steps)
     if start is None:
         return
-    scale = Scale(problem.rtols, problem.atol)
     polynomial = start.polynomial(method.output, Mesh(start.t, problem.breaks), start.states(start.t[:1])[0, ...])
-    part = steepest(polynomial, scale)
-    found = iterate(method, rhs, part, scale, 1.0, ITERATIONS)
-    changed = scale.relative(found.trial.y[1:, ...] - part.y[1:, ...], part) if found.solved == part.intervals else None
-    if changed is None or not float(polynomial.xp.max(changed)) <= FAR:
-        raise RuntimeError(CHANGED)
+    reject_others(rhs, method, polynomial, solution, Scale(problem.rtols, problem.atol))

@@ -332,6 +332,23 @@ def test_what_code_cannot_finish_is_left_to_the_usual_methods():
     assert "Machine code of `fun` left the solution at t = " in sol.message
 
 
+def test_tables_finer_than_the_steps_are_compared_between_their_times(monkeypatch):
+    """All steps end at breakpoints: another solve of the problem compared nothing, and failed."""
+    times = np.linspace(0, 10, 2001)
+    table, compared = np.sin(times), []
+    differs = Recorded.is_contradicted
+    monkeypatch.setattr(Recorded, "is_contradicted", lambda *args: compared.append(len(args[3])) or differs(*args))
+
+    def growth(t, y):
+        return (np.interp(t, times, table) - 0.5) * y
+
+    for _ in range(3):
+        sol = solve(growth, (0, 10), [1.0])
+    assert min(compared) > 0
+    expected = scipys(growth, (0, 10), [1.0], max_step=0.005, **TIGHT).y[:, -1]
+    assert np.allclose(sol.y[:, -1], expected, rtol=1e-7)
+
+
 def test_chaos_is_told():
     def lorenz(t, y):
         return [10 * (y[1] - y[0]), y[0] * (28 - y[2]) - y[1], y[0] * y[1] - 8 / 3 * y[2]]

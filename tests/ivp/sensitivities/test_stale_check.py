@@ -1,0 +1,51 @@
+"""A few rows of a table that `fun` reads are changed after the solve: derivatives notice, wherever the rows are."""
+
+import numpy as np
+import pytest
+
+from parscan import solve_ivp
+
+T = np.linspace(0, 10, 201)
+TABLE = np.sin(T)
+
+
+def growth(t, y, k):
+    return (np.interp(t, T, TABLE) - k) * y
+
+
+def changed_by(size):
+    TABLE[100:103] = np.sin(T[100:103]) + size
+
+
+WAYS = [(m, c) for m in ("auto", "Radau", "Gauss", "DOP853", "DEER") for c in (None, True, False)]
+
+
+@pytest.mark.parametrize("early", [False, True], ids=["at once", "later"])
+@pytest.mark.parametrize(("method", "compiled"), [*WAYS, ("LSODA", False), ("RK45", None)])
+def test_rows_of_a_table_are_noticed(method, compiled, early):
+    changed_by(0)
+    sol = solve_ivp(growth, (0, 10), [1.0], method, args=(0.5,), rtol=1e-7, atol=1e-9, compile=compiled)
+    ones = np.ones_like(sol.y)
+    calls = [lambda: sol.gradient(ones, "k"), lambda: sol.adjoint(ones), lambda: sol.jacobian("k"),
+             lambda: sol.tangent(y0=[1.0])]  # fmt: skip
+    if early:
+        calls[0]()
+    changed_by(0.05)
+    try:
+        for call in calls:
+            with pytest.raises(RuntimeError, match="no longer gives this solution"):
+                call()
+    finally:
+        changed_by(0)
+    for call in calls:
+        call()
+
+
+@pytest.mark.parametrize("compiled", [None, False])
+@pytest.mark.parametrize("method", ["auto", "LSODA", "Radau"])
+def test_chaos_is_no_change(method, compiled):
+    def lorenz(t, y, r):
+        return [10 * (y[1] - y[0]), y[0] * (r - y[2]) - y[1], y[0] * y[1] - 8 / 3 * y[2]]
+
+    sol = solve_ivp(lorenz, (0, 30), [1.0, 1.0, 1.0], method, args=(28.0,), rtol=1e-6, atol=1e-8, compile=compiled)
+    sol.adjoint(np.ones_like(sol.y))
