@@ -355,11 +355,23 @@ def _with_touches(found: Jumping, solution: PiecewisePolynomial, times: Array) -
     touches = ~passed & (xp.abs(distance(middle)) <= TOUCH * largest[guards]) & ~found.modes.kinks[guards]
     scale = _largest(found.values(times, states, modes))
     for k in xp.nonzero(touches)[0].tolist():
+        if _is_beside_crossing(modes[:, guards[k]], far[:, guards[k]] > TOUCH * largest[guards[k]], int(rows[k])):
+            continue
         for other in _others(held[k, :], int(guards[k])):
             both = found.values(middle[[k, k]], y[[k, k], ...], xp.stack([held[k, :], other]))
             if bool(xp.any(xp.abs(both[1, ...] - both[0, ...]) > LEAST * scale)):
                 raise NoDerivativeError(float(middle[k]), "the solution touches a threshold of `fun`")
     return solution.direction * xp.sort(solution.direction * xp.concat([times, middle[passed]]))
+
+
+def _is_beside_crossing(modes: Array, is_far: Array, row: int) -> bool:
+    """Whether the mode of a guard is another where it is far from its level on either side of a row."""
+    xp = array_namespace(modes)
+    places = xp.nonzero(is_far)[0]
+    number = int(xp.searchsorted(places, row + 1))
+    if not 0 < number < places.shape[0]:
+        return False
+    return bool(modes[places[number - 1]] != modes[places[number]])
 
 
 def _others(modes: Array, guard: int) -> Iterator[Array]:
@@ -510,8 +522,9 @@ def _crossing(
         own[some] = by[some]
         return found.values(t[:1], state, own[None, :])[0, ...]
 
+    passing = guards
     if len(guards) > 1:  # some follow from others, or change nothing
-        guards = [g for g in guards if g in _leading(found, solution, time, before, after)]
+        passing = guards = [g for g in guards if g in _leading(found, solution, time, before, after)]
         alone = {g: left - flipped([g], before, after) for g in guards}
         others = {g: flipped([g], after, before) - right for g in guards}
         changing = [g for g in guards if any(bool(xp.any(xp.abs(one[g]) > least)) for one in (alone, others))]
@@ -521,7 +534,7 @@ def _crossing(
         slopes |= found.slopes(some, time, state[0, ...], before)
     rates = [_rates(found, time, slopes[g], left, right) for g in guards]
     counts = xp.asarray(none, copy=True)
-    counts[guards] = found.modes.by_state[guards]
+    counts[passing] = found.modes.by_state[passing]  # those that change nothing have kinks there
     if rates and all(_alike(rates[0], other) for other in rates[1:]):
         return Crossing(time, before, after, ((leap, rates[0]),), counts, in_time)
     if not in_time:

@@ -472,3 +472,43 @@ def test_a_kink_that_is_touched_has_the_derivative_of_one_side():
     options = {"args": (1.0,), "rtol": 1e-9, "atol": 1e-11}
     sol = solve_ivp(lambda t, y, k: -k * np.maximum(y, 0.0), (0, 60), [1.0], "Radau", **options)
     assert sol.gradient(np.eye(1, sol.t.size, 1)) == pytest.approx(-sol.t[1] * np.exp(-sol.t[1]), rel=1e-6)
+
+
+def slowed(t, y, k):
+    return [np.where(y[0] < 0.5, 1.0, 0.2) - k * np.maximum(y[0] - 0.5, 0.0)]
+
+
+def springy(t, y, k):
+    return [y[1], np.where(y[0] < 0, -1.0, -0.5) - k * np.maximum(y[0], 0.0)]
+
+
+def slowed_at(end, k):
+    return 0.5 + 0.2 / k * (1 - np.exp(-k * (end - 0.5)))
+
+
+def springy_at(end, k):
+    """Thrown up from -1 with the speed 2, the state passes the spring, and comes back as fast as it came."""
+    rate = np.sqrt(k)
+    back = end - (2 - np.sqrt(2)) - 2 / rate * np.arctan(np.sqrt(2) * rate / 0.5)
+    return -np.sqrt(2) * back - back**2 / 2
+
+
+@pytest.mark.parametrize("compiled", [None, True])
+@pytest.mark.parametrize("method", ["auto", "Radau", "DOP853", "Gauss"])
+@pytest.mark.parametrize(("fun", "y0", "exact"), [(slowed, [0.0], slowed_at), (springy, [-1.0, 2.0], springy_at)])
+def test_jumps_and_kinks_at_one_threshold(fun, y0, exact, method, compiled):
+    """Kinks were not fixed where the solution was solved up to the threshold: a stage there took any of two slopes."""
+    options = {"args": (0.7,), "t_eval": [4.5], "rtol": 1e-9, "atol": 1e-11, "compile": compiled}
+    sol = solve_ivp(fun, (0, 4.5), y0, method, **options)
+    assert sol.y[0, -1] == pytest.approx(exact(4.5, 0.7), rel=1e-7)
+    expected = np.imag(exact(4.5, 0.7 + 1e-30j)) / 1e-30
+    assert sol.jacobian("k")[0, -1] == pytest.approx(expected, rel=1e-7)
+    assert sol.gradient(np.eye(len(y0), 1), "k") == pytest.approx(expected, rel=1e-7)
+
+
+def test_noise_beside_a_crossing_is_no_touch():
+    """Crowded steps at a threshold leave extrema beside it: they are neither touches nor crossings."""
+    modes = np.array([1.0, 1.0, 1.0, 0.0, 0.0])
+    assert moving._is_beside_crossing(modes, np.array([True, False, False, False, True]), 1)
+    assert not moving._is_beside_crossing(np.ones(5), np.array([True, False, False, False, True]), 1)
+    assert not moving._is_beside_crossing(modes, np.array([False, False, False, False, True]), 1)
