@@ -14,6 +14,7 @@ import numpy as np
 
 from .array import RecordingArray, recorded
 from .graph import CONSTANT, INPUT, LIMIT, PRODUCT, Block, Graph
+from .narrow import narrow
 from .program import Argument, Program, any_of
 from .record import Recording
 from .switches import STATE
@@ -228,7 +229,8 @@ def frozen(program: Program, limit: int = LIMIT) -> Frozen | None:
     """
     A function of `t`, `y` and numbers in modes; None if there is nothing that modes would help.
 
-    Whatever is not in `RULES`, and what guards an operation with a domain, still decides by the state.
+    Whatever is not in `RULES`, what guards an operation with a domain, and branches of removable singularities, still
+    decide by the state.
 
     Raises
     ------
@@ -291,14 +293,14 @@ def _marks(program: Program) -> dict[int, Any]:
         chars[here] = block.dtype.char
         by_state[here] = block.data[0] == STATE if block.operation == INPUT else any_of(block, by_state)
         limited[here] = any_of(block, limited) | _is_limited(block, by_state, fixed)
-    found = {}
+    found, passed = {}, narrow(program)
     for number, block in reversed(list(enumerate(program.blocks))):
         here = slice(block.first, block.first + block.count)
         own = guards[here] | _is_limited(block, by_state, fixed)
         if block.operation in EITHER:
             own = own | (limited[here] & _decides(block, by_state))
         if block.operation in RULES:
-            some = by_state[here] & ~own & (chars[np.asarray(block.operands[0])] == "d")
+            some = by_state[here] & ~own & ~passed[here] & (chars[np.asarray(block.operands[0])] == "d")
             if some.any():
                 found[number] = some
         _pass_on(block, own, guards)

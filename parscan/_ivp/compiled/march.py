@@ -38,6 +38,10 @@ SLIDES, LEAVES = "SLIDES", "LEAVES"
 NO_SERIES = "NOT_FINITE", "STEP_TOO_SMALL"
 """Names of statuses with which Taylor series end, and other explicit steps may go on."""
 
+CLIMBS, CLIMBED = "CLIMBS", 50_000
+"""Name of the status of a march that was left as it passes too many stairs of the state, and attempts of steps by then:
+solutions that grow pass ever more of them, ever smaller beside the tolerance."""
+
 FINISHED, EVENT = ENDED = "FINISHED", "EVENT"
 """Names of the statuses of marches to the end, and to a terminal event."""
 
@@ -446,6 +450,9 @@ class March:
             if self._reached is not None:
                 self._reached(course.t)
             attempts += most
+            if left and attempts > CLIMBED and self._has_stairs:
+                course.evaluations += attempts * STAGES
+                return CLIMBS
             if left and self._gives_up(course, logged, most, judge, since):
                 course.evaluations += attempts * STAGES
                 break
@@ -462,6 +469,12 @@ class March:
         course.evaluations += evaluations
         course.rejected += rejected
         return self._outcome(course, run.names[code], attempts)
+
+    @property
+    def _has_stairs(self) -> bool:
+        """Whether steps end at stairs of the state."""
+        modes = self.recorded.modes
+        return modes is not None and modes.stairs > 0
 
     def _outcome(self, course: Course, status: str, attempts: int) -> str:
         """Name of the status of a run that ended so after some attempts."""

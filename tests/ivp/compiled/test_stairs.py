@@ -107,3 +107,16 @@ def test_an_edge_is_left_again():
     exact = 1.0 - 0.5 * (2.0 - left) + np.cos(left) - np.cos(2.0)
     assert sol.success
     assert abs(sol.y[0, -1] - exact) <= 1e-6
+
+
+def test_ever_more_stairs_are_not_climbed_one_by_one():
+    """A solution that grows passes 900 million of them."""
+    sol = solve_ivp(lambda t, y: np.round(y), (0, 20), [1.7], rtol=1e-4, atol=1e-4, compile=True)
+    exact = 2.0
+    time = 0.8 / 2  # to 2.5, where it becomes 3
+    for level in range(3, 100_000):
+        time += 1 / level
+    exact = 100_000 - 0.5
+    grown = exact * np.exp(20 - time)  # stairs of one hundred-thousandth
+    assert sol.success
+    assert abs(sol.y[0, -1] - grown) <= 10 * 1e-4 * grown
