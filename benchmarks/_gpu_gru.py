@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from importlib import import_module
@@ -165,10 +165,12 @@ def case(gru: Gru) -> Case:
     return Case(name, contenders, targets=targets)
 
 
-def measure_grus(platform: Platform, repeats: int) -> Iterator[tuple[Case, list[Timing]]]:
-    """All sizes; the loop comes last, reckoned from its first steps."""
-    for n in STATES[: platform.size(len(STATES), 2)]:
-        for steps in LENGTHS[: platform.size(len(LENGTHS), 1)]:
+def measure_grus(
+    platform: Platform, repeats: int, states: Sequence[int] | None = None, lengths: Sequence[int] | None = None
+) -> Iterator[tuple[Case, list[Timing]]]:
+    """All sizes, or those given; the loop comes last, reckoned from its first steps."""
+    for n in states or STATES[: platform.size(len(STATES), 2)]:
+        for steps in lengths or LENGTHS[: platform.size(len(LENGTHS), 1)]:
             gru = Gru(platform, n, platform.size(steps, 40))
             problem = case(gru)
             timings = platform.measure(problem, repeats)

@@ -147,14 +147,10 @@ def launch_cost(platform: Platform, repeats: int) -> dict[str, float]:
     return {"microseconds of a call": 1e6 * platform.best(lambda: linear_recurrence(a, b), repeats, inner=100)}
 
 
-def measure_scans(platform: Platform, repeats: int) -> tuple[list[dict[str, Any]], dict[str, float]]:
-    """Records of all scans, and figures."""
-    rate = copy_rate(platform, repeats)
+def measure_scans(platform: Platform, rate: float, repeats: int) -> Iterator[dict[str, Any]]:
+    """Records of all scans, beside a copy that moves `rate` bytes per second."""
     print(f"copy: {rate / 1e9:.0f} GB/s, read and written")
     print("  time, speed counting every byte once, share of the copy's; the same counting the passes made; deviation")
-    records = []
     for bandwidth in bandwidths(platform, rate, repeats):
         print(bandwidth.text, flush=True)
-        records.append(asdict(bandwidth))
-    figures = {"copy, bytes per second": rate, **launch_cost(platform, repeats)}
-    return records, figures
+        yield asdict(bandwidth)

@@ -2,6 +2,7 @@
 
 python benchmarks/gpu.py --json benchmarks/results/gpu.json
 
+The record is written after every case: a run that is stopped keeps what it has measured.
 Where there is no device nothing is measured. `--dry-run` does all the same on NumPy arrays, with tiny problems and
 kernels by Numba's simulator: it shows that this program works, and its figures mean nothing.
 """
@@ -10,7 +11,8 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,17 +22,16 @@ from _harness import Case, Report, Timing, judge, save
 PARTS = ("scans", "gru", "ensembles")
 
 
-def record(measured: Iterable[tuple[Case, list[Timing]]]) -> list[dict[str, Any]]:
+def record(measured: Iterable[tuple[Case, list[Timing]]]) -> Iterator[dict[str, Any]]:
     """What is kept of timed cases."""
-    rows = []
     for case, timings in measured:
         verdicts = [{**asdict(verdict.target), "ratio": verdict.ratio} for verdict in judge(case, timings)]
-        rows.append({"name": case.name, "timings": [asdict(timing) for timing in timings], "targets": verdicts})
-    return rows
+        yield {"name": case.name, "timings": [asdict(timing) for timing in timings], "targets": verdicts}
 
 
-def run(parts: Iterable[str], *, quick: bool, dry: bool) -> Report:
-    """Measure, print, and return the record; raises RuntimeError where there is nothing to measure on."""
+def run(options: argparse.Namespace) -> None:
+    """Measure, print, and save after each case; raises RuntimeError where there is nothing to measure on."""
+    parts, quick, dry = options.only or PARTS, options.quick, options.dry_run
     if dry:
         os.environ["NUMBA_ENABLE_CUDASIM"] = "1"  # before anyone loads Numba's CUDA
     from _gpu_platform import device_platform, dry_platform  # noqa: PLC0415
@@ -38,19 +39,29 @@ def run(parts: Iterable[str], *, quick: bool, dry: bool) -> Report:
     platform = dry_platform() if dry else device_platform()
     from _gpu_ensembles import measure_ensembles  # noqa: PLC0415
     from _gpu_gru import measure_grus  # noqa: PLC0415
-    from _gpu_scans import measure_scans  # noqa: PLC0415
+    from _gpu_scans import copy_rate, launch_cost, measure_scans  # noqa: PLC0415
 
     report, repeats = Report(platform.machine, quick or dry), 1 if dry else 2 if quick else 5
     print(f"{platform.machine['gpu']}; {platform.machine}")
-    if "scans" in parts:
-        cases, report.figures = measure_scans(platform, repeats)
-        report.cases += cases
-        print("\n".join(f"{name}: {value:.3g}" for name, value in report.figures.items()))
-    if "gru" in parts:
-        report.cases += record(measure_grus(platform, repeats))
-    if "ensembles" in parts:
-        report.cases += record(measure_ensembles(platform, repeats))
-    return report
+
+    def cases() -> Iterator[dict[str, Any]]:
+        if "scans" in parts:
+            rate = copy_rate(platform, repeats)
+            report.figures = {"copy, bytes per second": rate, **launch_cost(platform, repeats)}
+            print("\n".join(f"{name}: {value:.3g}" for name, value in report.figures.items()))
+            yield from measure_scans(platform, rate, repeats)
+        if "gru" in parts:
+            yield from record(measure_grus(platform, repeats, options.states, options.steps))
+        if "ensembles" in parts:
+            yield from record(measure_ensembles(platform, repeats))
+
+    end = time.monotonic() + options.budget
+    for case in cases():
+        report.cases.append(case)
+        save(report, options.json)
+        if time.monotonic() > end:
+            print(f"the budget of {options.budget:g} s is spent after {len(report.cases)} cases")
+            break
 
 
 def main() -> None:
@@ -59,15 +70,18 @@ def main() -> None:
     parser.add_argument("--dry-run", action="store_true", help="tiny problems on NumPy arrays, to try this program")
     parser.add_argument("--only", choices=PARTS, action="append", help="one part; may be given again")
     parser.add_argument("--json", type=Path, metavar="PATH", help="write the numbers to this file")
+    parser.add_argument(
+        "--budget", type=float, default=float("inf"), metavar="SECONDS", help="begin no case after these"
+    )
+    parser.add_argument("--states", type=int, nargs="+", metavar="N", help="sizes of the GRU's state")
+    parser.add_argument("--steps", type=int, nargs="+", metavar="T", help="lengths of the GRU's input")
     options = parser.parse_args()
     try:
-        report = run(options.only or PARTS, quick=options.quick, dry=options.dry_run)
+        run(options)
     except RuntimeError as error:
         if options.dry_run:
             raise
         print(f"nothing is measured: {error}. `--dry-run` tries the program without a device.")
-        return
-    save(report, options.json)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,16 @@ def test_dry_run(tmp_path, part):
         assert all(deviation < 1e-3 for deviation in deviations if deviation is not None)
 
 
+@needs_toolkit
+def test_every_case_is_kept_at_once(tmp_path):
+    """A run that may take no time measures one case of those that were asked for, and keeps it."""
+    path = tmp_path / "gpu.json"
+    options = ("--dry-run", "--only", "gru", "--states", "2", "3", "--steps", "30", "--json", path)
+    assert "is spent after 1 cases" in cuda_child.run("benchmarks/gpu.py", *options, "--budget", "0")
+    (case,) = json.loads(path.read_text(encoding="utf-8"))["cases"]
+    assert "2" in case["name"]
+
+
 @pytest.mark.skipif(DEVICES > 0, reason="there is a device")
 def test_without_a_device_nothing_is_measured(tmp_path):
     path = tmp_path / "gpu.json"

@@ -1,5 +1,6 @@
 """One long sequence in tiles on a device, by both ways: at full size, out of range, and from several threads."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -92,8 +93,14 @@ def test_products_that_overflow(cupy, way):
 @pytest.mark.parametrize(("what", "count"), [("launches", 10_000), ("streams", 2_000)])
 def test_blocks_that_wait_for_each_other(what, count):
     """Under varying occupancy, and from two streams. If they wait for ever, the process is stopped, and this fails."""
-    script = Path(__file__).parents[2] / "support" / "gpu_stress.py"
+    root = Path(__file__).parents[3]
+    path = os.pathsep.join(filter(None, (str(root), os.environ.get("PYTHONPATH"))))
     run = subprocess.run(
-        [sys.executable, script, what, str(count)], capture_output=True, text=True, timeout=600, check=False
+        [sys.executable, root / "tests" / "support" / "gpu_stress.py", what, str(count)],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
     )
     assert run.returncode == 0, run.stderr[-4000:]
