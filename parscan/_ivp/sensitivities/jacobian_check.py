@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ..._arrays.elementwise import is_complex, rows_of
 from ..._arrays.namespace import Array, array_namespace, machine_epsilon, quiet, random_signs
 from ..._functions.code import Code
+from ..._functions.coupling import couples_members
 from ..._functions.differences import POWER, step_sizes
 from ..._functions.right_hand_side import RightHandSide
 from ..._functions.verify import agree, has_no_derivative, misses_change
@@ -45,7 +46,8 @@ def exactly_linearised(rhs: RightHandSide, t: Array, states: Array) -> Linearise
     Raises
     ------
     RuntimeError
-        If states are complex, and the right-hand side has no complex derivative.
+        If states are complex, and the right-hand side has no complex derivative; or if members of a batch depend on
+        each other.
     """
     if states.size == 0:
         return Linearised(rhs, BY_JAC if rhs.has_jacobian else BY_DIFFERENCES)
@@ -53,6 +55,11 @@ def exactly_linearised(rhs: RightHandSide, t: Array, states: Array) -> Linearise
         raise RuntimeError(
             "`fun` is not complex differentiable, as with np.abs(y) or np.conj(y); complex solutions have no "
             "derivatives then. Solve for the real and imaginary parts as components of a real state."
+        )
+    if states.ndim > 2 and _couples(rhs, t, states):
+        raise RuntimeError(
+            "in `fun`, members of the batch depend on each other, and derivatives are found member by member. Make one "
+            "state of all members: solve for y of shape (n,), with the axes of the batch among the components."
         )
     if rhs.has_jacobian:
         if _is_exact(rhs, t, states):
@@ -94,6 +101,12 @@ def _is_exact(rhs: RightHandSide, t: Array, states: Array) -> bool:
     except Exception:  # `fun` may reject states beside the solution; then no comparison is possible
         return True
     return off <= FEW * t.shape[0]
+
+
+def _couples(rhs: RightHandSide, t: Array, states: Array) -> bool:
+    """Whether members of a batch depend on each other, at a sample of points."""
+    t, states = _some(t, states)
+    return couples_members(lambda y: rhs(t, y), states)
 
 
 def _has_no_derivative(rhs: RightHandSide, t: Array, states: Array) -> bool:

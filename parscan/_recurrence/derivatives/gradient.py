@@ -87,7 +87,7 @@ def _in_one_sweep(chosen: Chosen, exact: dict[int, ByParameters], gradient: Arra
     """The gradient by each parameter by machine code that needs no adjoint states, if all are recorded together."""
     every = list({id(one): one for one in exact.values()}.values())
     keys = [key for key in chosen.keys if key != START]
-    if len(every) != 1 or INPUTS in keys or any(every[0].moves_jumps(int(key)) for key in keys):
+    if len(every) != 1 or set(every[0].keys) != set(keys) or any(every[0].moves_jumps(int(key)) for key in keys):
         return None
     both = every[0].in_one_sweep(gradient)
     if both is None:

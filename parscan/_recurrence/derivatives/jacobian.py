@@ -15,6 +15,7 @@ from ..._functions.parameters import START, Chosen, Tree, leaves
 from ..._functions.points import stretches
 from ..._functions.verify import apart
 from ..._recorded.budget import COMPILING, PER_OPERATION, NoCodeError
+from .jacobians import COUPLED, Jacobians
 from .recorded import arguments, as_states, entered, noted
 from .recorded_gradient import ByParameters, by_parameters
 from .solution import Solution
@@ -43,6 +44,8 @@ def jacobian(solution: Solution, params: Any) -> Tree:
     chosen = chosen_columns(params, step.function, step.args, step.x)
     with suppress(NoCodeError):
         return split(chosen, step.args, _by_code(solution, chosen), n)
+    if START in chosen.keys and solution.y0.ndim > 1 and Jacobians(solution).are_together:
+        raise RuntimeError(COUPLED)
     forcing = _forcing(solution, chosen)
     start = starts(chosen, step.args, solution.y0)
     xp, y0 = array_namespace(start), solution.y0

@@ -7,6 +7,7 @@ import math
 from ..._arrays.cached import cached_property
 from ..._arrays.elementwise import is_complex, rows_of
 from ..._arrays.namespace import Array, array_namespace, copy, quiet, random_signs
+from ..._functions.coupling import couples_members
 from ..._functions.differences import POWER, central, step_sizes
 from ..._functions.points import stretches
 from ..._functions.verify import has_no_derivative, misses_change
@@ -17,6 +18,11 @@ from .solution import Solution
 
 BY_JAC, EXACT, BY_DIFFERENCES = "by `jac`", "exact, by the recorded operations of the step", "by differences"
 """Where Jacobians come from."""
+
+COUPLED = (
+    "derivatives do not exist member by member: in the step, members of the batch depend on each other. Make one state "
+    "of all of them, with no axes of a batch; or write the step so that it can be recorded, see `derivatives`."
+)
 
 
 class Jacobians:
@@ -32,15 +38,25 @@ class Jacobians:
         self._solution = solution
         self._recorded: RecordedJacobians | None = None
         self.source, self.structure = BY_JAC, step.structure
+        self.shape: tuple[int, ...] = solution.y0.shape
+        """Of the states of a step, or of one vector of all members if these depend on each other."""
+        self.ndim = solution.y0.ndim
         if step.has_jacobian and _holds_all(solution, self._typical):
             return
         try:
             self._recorded = recorded_jacobians(solution)
-            self.source, self.structure = EXACT, self._recorded.structure
+            self.source, self.structure, self.shape = EXACT, self._recorded.structure, self._recorded.shape
         except NoCodeError as refusal:
             self.source = f"{BY_DIFFERENCES}: the step {refusal}"
+            if _couples(solution):
+                raise RuntimeError(COUPLED) from refusal
             if step.has_jacobian or not _holds_all(solution, self._typical):
                 self.structure = Dense()
+
+    @property
+    def are_together(self) -> bool:
+        """Whether members of the batch depend on each other, so that matrices are of all components."""
+        return self.shape != self._solution.y0.shape
 
     @cached_property
     def _typical(self) -> Array:
@@ -61,10 +77,18 @@ class Jacobians:
 
     def stretches(self, steps: int, vectors: int) -> list[tuple[int, int]]:
         """Stretches of the first `steps` steps, in order, whose matrices and `vectors` fit into memory."""
-        shape = self._solution.y0.shape
+        shape = self.shape
         numbers = math.prod(self.structure.shape(shape[-1])) + vectors * shape[-1]
         stacks = self._recorded is not None or self._solution.stacks
         return stretches(self._solution.y0, steps, math.prod(shape[:-1]) * numbers, stacks=stacks)
+
+
+def _couples(solution: Solution) -> bool:
+    """Whether members of the batch depend on each other, at a sample of steps."""
+    return any(
+        couples_members(lambda y: solution.step(y, times), states)  # noqa: B023 - called at once
+        for times, states in solution.sample()
+    )
 
 
 def is_not_differentiable(solution: Solution) -> bool:

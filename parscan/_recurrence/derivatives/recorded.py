@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 MOST = 1_000_000
 """Operations of a step with its derivatives, at most: beyond, differences take less memory and time."""
 
+MOST_TOGETHER = 2048
+"""Components of members that depend on each other, all in one matrix for each step."""
+
 UNLIKE = "gives other values than its recorded operations"
 SEVERAL = "couples the members of the batch"
 
@@ -42,6 +45,8 @@ class RecordedJacobians:
     solution : Solution
     structure : Structure
         Family that they belong to.
+    shape : tuple of int
+        Of the states: that of all members, or of one vector of them if they depend on each other.
     code : AtPoints
         The program `(y, *x) -> (value, entries)`.
     sources, targets : arrays of int
@@ -50,16 +55,17 @@ class RecordedJacobians:
 
     solution: Solution
     structure: Structure
+    shape: tuple[int, ...]
     code: AtPoints
     sources: Array
     targets: Array
 
     def of_steps(self, begin: int, end: int) -> Array:
         """Jacobians of the steps `begin` to `end`."""
-        y0 = self.solution.y0
-        xp, layout = array_namespace(y0), self.structure.shape(y0.shape[-1])
+        y0, (*batch, n) = self.solution.y0, self.shape
+        xp, layout = array_namespace(y0), self.structure.shape(n)
         found = self.code(*arguments(self.solution, self.solution.before(begin, end), slice(begin, end)))[1]
-        size = prod(y0.shape[:-1]) * prod(layout)
+        size = prod(batch) * prod(layout)
         if is_complex(y0):
             real, imaginary = found[:, self.sources[0]], found[:, self.sources[1]]
             known = self.sources >= 0
@@ -71,7 +77,7 @@ class RecordedJacobians:
             matrices = xp.zeros((end - begin, size), dtype=y0.dtype)
             matrices[:, self.targets] = entries
             entries = matrices
-        return xp.reshape(entries, (end - begin, *y0.shape[:-1], *layout))
+        return xp.reshape(entries, (end - begin, *batch, *layout))
 
 
 def _is_all(places: Array, count: int) -> bool:
@@ -131,17 +137,22 @@ def recorded_jacobians(solution: Solution) -> RecordedJacobians:
         raise NoCodeError("has not been evaluated")
     recording = recording_of(solution)
     places, code = noted(recording.notes, "jacobians at points", lambda: _derived(recording))
-    wanted = solution.step.structure
-    fitting = _fit(solution, wanted, places)
+    wanted, shape = solution.step.structure, solution.y0.shape
+    fitting = _fit(solution, wanted, places, shape)
+    if fitting is None:
+        wanted, shape = Dense(), (prod(shape),)
+        if prod(shape) > MOST_TOGETHER:
+            raise NoCodeError(SEVERAL)
+        fitting = _fit(solution, wanted, places, shape)
     if fitting is None:
         raise NoCodeError(SEVERAL)
     sources, targets, rest = fitting
     structure = wanted
     if rest.shape[0] and _matter(solution, code, rest):
         structure = Dense()
-        sources, targets, _ = _fit(solution, structure, places) or fitting
+        sources, targets, _ = _fit(solution, structure, places, shape) or fitting
     code.prepare(solution.steps)
-    return RecordedJacobians(solution, structure, code, sources, targets)
+    return RecordedJacobians(solution, structure, shape, code, sources, targets)
 
 
 def _derived(recording: Recording) -> tuple[Linearised, AtPoints]:
@@ -154,7 +165,9 @@ def _derived(recording: Recording) -> tuple[Linearised, AtPoints]:
     return found, AtPoints(found.program)
 
 
-def _fit(solution: Solution, structure: Structure, places: Linearised) -> tuple[Array, Array, Array] | None:
+def _fit(
+    solution: Solution, structure: Structure, places: Linearised, shape: tuple[int, ...]
+) -> tuple[Array, Array, Array] | None:
     """
     Entries that belong to a family, and where they stand in its layout; and those that do not belong to it.
 
@@ -162,7 +175,7 @@ def _fit(solution: Solution, structure: Structure, places: Linearised) -> tuple[
     that are zero. None if members of a batch depend on each other.
     """
     y0 = solution.y0
-    xp, n, numbers = array_namespace(y0), y0.shape[-1], 1 + is_complex(y0)
+    xp, n, numbers = array_namespace(y0), shape[-1], 1 + is_complex(y0)
     rows, columns = xp.asarray(places.rows) // numbers, xp.asarray(places.columns) // numbers
     parts = xp.asarray(places.rows) % numbers
     if bool(xp.any(rows // n != columns // n)):

@@ -33,11 +33,13 @@ def tangent(solution: Solution, forcing: Any, y0: Any) -> Array:
     state = None
     if drive.start is not None:
         start = drive.start if drive.start.ndim == nothing.ndim - 1 else drive.start[..., None]
-        state = _rows(start + nothing[0, ...], many)
+        state = _rows(_together(jacobians, (start + nothing[0, ...])[None, ...]), many)[0, ...]
     for begin, end in jacobians.stretches(y.shape[0], drive.count or 1):
         forced = nothing if drive.steps is None else drive.steps[begin:end, ...]
-        found = _scan(jacobians.structure, jacobians.of_steps(begin, end), _rows(forced, many), state, many)
-        result[begin:end, ...] = _rows(found, many)
+        found = _scan(
+            jacobians.structure, jacobians.of_steps(begin, end), _rows(_together(jacobians, forced), many), state, many
+        )
+        result[begin:end, ...] = xp.reshape(_rows(found, many), (end - begin, *result.shape[1:]))
         state = found[-1, ...]
     return result
 
@@ -54,17 +56,27 @@ def adjoint(solution: Solution, grad_y: Any) -> Adjoint:
         return found
     jacobians = Jacobians(solution)
     structure, steps = jacobians.structure, y.shape[0]
-    state = states[steps - 1, ...] = gradient[steps - 1, ...]
+    states[steps - 1, ...] = gradient[steps - 1, ...]
+    state = _together(jacobians, gradient[steps - 1 :, ...])[0, ...]
     # The stretches are those of `tangent`, since the step may round differently in others.
     for begin, end in reversed(jacobians.stretches(steps, 1)):
         matrices = structure.conjugate_transpose(jacobians.of_steps(begin, end))
         before = gradient[max(begin - 1, 0) : end - 1, ...]
         if not begin:  # the start has no gradient of its own
             before = xp.concat([xp.zeros_like(gradient[:1, ...]), before])
-        found = _scan(structure, matrices, before, state, reverse=True)
-        states[max(begin - 1, 0) : end - 1, ...] = found if begin else found[1:, ...]
+        found = _scan(structure, matrices, _together(jacobians, before), state, reverse=True)
+        rows = xp.reshape(found, before.shape)
+        states[max(begin - 1, 0) : end - 1, ...] = rows if begin else rows[1:, ...]
         state = found[0, ...]
-    return Adjoint(states, state)
+    return Adjoint(states, xp.reshape(state, solution.y0.shape))
+
+
+def _together(jacobians: Jacobians, vectors: Array) -> Array:
+    """Vectors `(k, *batch, n, ...)` as the Jacobians take them: in one vector, if members depend on each other."""
+    if not jacobians.are_together:
+        return vectors
+    many = vectors.shape[1 + jacobians.ndim :]
+    return array_namespace(vectors).reshape(vectors, (vectors.shape[0], *jacobians.shape, *many))
 
 
 def _rows(vectors: Array, many: tuple[int, ...]) -> Array:

@@ -354,3 +354,19 @@ def test_all_reference_problems_can_be_differentiated(ode):
     assert np.abs(carried - end).max() <= 1e-5 * np.abs(begin).max()
     assert deviation(sol.tangent(y0=begin, t=ode.end), carried) <= 1e-12
     assert deviation(sol.adjoint(sol.y).y0 @ begin, np.sum(sol.y * sol.tangent(y0=begin))) <= 1e-6
+
+
+@pytest.mark.parametrize("compiled", [None, False])
+@pytest.mark.parametrize("coupled", [lambda x: x.mean(axis=-1, keepdims=True), lambda x: x[..., -1:]])
+def test_members_of_a_batch_that_depend_on_each_other_are_refused(coupled, compiled, rng):
+    """Derivatives are found member by member, and were wrong for them."""
+    y0 = rng.standard_normal((2, 5))
+
+    def fun(t, y, a):
+        return [y[1] * 1.0, -a * y[0] + 0.5 * coupled(y[0])]
+
+    sol = solve_ivp(fun, (0, 1), y0, args=(1.3,), rtol=1e-6, t_eval=[1.0], compile=compiled)
+    g = np.ones_like(sol.y)
+    for derivative in (lambda: sol.gradient(g), lambda: sol.adjoint(g), lambda: sol.tangent(y0=y0), sol.jacobian):
+        with pytest.raises(RuntimeError, match="depend on each other"):
+            derivative()
