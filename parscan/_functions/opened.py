@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import prod
 from typing import Any
 
 from .._arrays.namespace import Array, array_namespace
-from .parameters import BRANCHES, Leaf, Tree
+from .parameters import BRANCHES, Leaf, Tree, like
 
 PLAIN = (dict, list, tuple)
 """Containers that can be made anew while a function is recorded."""
@@ -86,3 +87,16 @@ def as_leaf(part: Array, leaf: Leaf) -> Leaf:
         part = xp.astype(part[..., 0] + 1j * part[..., 1], leaf.dtype)
     found = xp.reshape(xp.astype(part, leaf.dtype, copy=False), leaf.shape)
     return found if leaf.ndim else found[()]
+
+
+def in_structure_of(
+    trees: Sequence[Tree], own: Sequence[Leaf], shapes: Sequence[tuple[int, ...]], total: Array
+) -> list[Tree]:  # fmt: skip
+    """Numbers in a row, in the structure of trees with their `own` leaves, as arrays of these `shapes` in `total`."""
+    xp, found, begin = array_namespace(total), [], 0
+    for leaf, shape in zip(own, shapes, strict=True):
+        end = begin + prod(shape)
+        found.append(as_leaf(xp.reshape(total[begin:end], shape), leaf))
+        begin = end
+    values = iter(found)
+    return [like(tree, values) for tree in trees]

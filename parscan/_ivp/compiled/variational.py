@@ -12,8 +12,8 @@ from ..._arrays.namespace import Array, all_finite, array_namespace
 from ..._functions.adjoint import Adjoint
 from ..._functions.at_points import CODES
 from ..._functions.columns import chosen_columns, in_structure, sizes
-from ..._functions.opened import as_leaf
-from ..._functions.parameters import START, Chosen, Leaf, Tree, choose, leaves, like
+from ..._functions.opened import in_structure_of
+from ..._functions.parameters import START, Chosen, Leaf, Tree, choose, leaves
 from ..._recorded.budget import OF_SOLVER, SOLVER, NoCodeError
 from ..core.problem import Problem
 from ..sensitivities.recorded_gradient import by_parameters, entering
@@ -203,12 +203,8 @@ def of_gradient(params: Any, problem: Problem) -> Chosen:
 
 def as_tree(tree: Tree, sums: Array) -> Tree:
     """A gradient in the structure of its parameter."""
-    found, begin = list[Leaf](), 0
-    for leaf in leaves("", tree).values():
-        size = 1 if isinstance(leaf, float) else leaf.size
-        found.append(as_leaf(sums[begin] if isinstance(leaf, float) else sums[begin : begin + size], leaf))
-        begin += size
-    return like(tree, iter(found))
+    own = list(leaves("", tree).values())
+    return in_structure_of([tree], own, [() if isinstance(leaf, float) else leaf.shape for leaf in own], sums)[0]
 
 
 def _is_same(one: Any, other: Any) -> bool:

@@ -15,7 +15,7 @@ from ..._arrays.namespace import random_signs as signs
 from ..._functions.at_points import AtPoints, pairs
 from ..._functions.columns import ByRecord
 from ..._functions.differences import POWER, ROUNDINGS
-from ..._functions.opened import as_example, as_leaf, is_plain, opened
+from ..._functions.opened import as_example, in_structure_of, is_plain, opened
 from ..._functions.parameters import Leaf, Tree, has_integers, leaves, like
 from ..._functions.points import stretches
 from ..._functions.right_hand_side import RightHandSide
@@ -128,12 +128,8 @@ class ByParameters:
 
     def trees(self, total: Array) -> dict[int, Tree]:
         """The gradient in the structure of the arguments."""
-        xp, found, begin = array_namespace(total), [], 0
-        for leaf, one in zip(self._own, self.given, strict=True):
-            found.append(as_leaf(xp.reshape(total[begin : begin + one.size], one.shape), leaf))
-            begin += one.size
-        values = iter(found)
-        return {key: like(self.rhs.args[key], values) for key in self.keys}
+        trees, shapes = [self.rhs.args[key] for key in self.keys], [one.shape for one in self.given]
+        return dict(zip(self.keys, in_structure_of(trees, self._own, shapes, total), strict=True))
 
     def compare(self, times: Array, states: Array, adjoint: Array) -> None:
         """Compare values, and a derivative by each parameter, with those of the function; raises `NoCodeError`."""

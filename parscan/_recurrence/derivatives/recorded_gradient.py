@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..._arrays.cached import cached_property
 from ..._arrays.namespace import Array, array_namespace, library
 from ..._functions.at_points import AtPoints, pairs
-from ..._functions.opened import as_example, as_leaf, is_plain, opened
+from ..._functions.opened import as_example, in_structure_of, is_plain, opened
 from ..._functions.parameters import Leaf, Tree, has_integers, leaves, like
 from ..._functions.points import stretches
 from ..._recorded.budget import NoCodeError
@@ -115,13 +115,8 @@ class ByParameters:
 
     def _as_trees(self, total: Array) -> dict[int, Tree]:
         """All numbers in a row, as the arguments are."""
-        xp, found, begin = array_namespace(total), [], 0
-        for leaf, one in zip(self._own, self._given, strict=True):
-            part = xp.reshape(total[begin : begin + one.size], one.shape)
-            found.append(as_leaf(part, leaf))
-            begin += one.size
-        values = iter(found)
-        return {key: like(self.solution.step.args[key], values) for key in self.keys}
+        trees, shapes = [self.solution.step.args[key] for key in self.keys], [one.shape for one in self._given]
+        return dict(zip(self.keys, in_structure_of(trees, self._own, shapes, total), strict=True))
 
 
 def opened_step(solution: Solution, keys: tuple[int, ...]) -> Callable[..., Any]:

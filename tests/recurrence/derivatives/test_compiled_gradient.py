@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_programs import SMOOTHLY
+from recurrence_sensitivities import apart, gru
 
 from parscan import solve_recurrence
 from parscan._functions import at_points
@@ -39,21 +40,6 @@ def ways(monkeypatch):
 
     monkeypatch.setattr(recorded_gradient, "compiled_gradient", spied)
     return found
-
-
-def gru(y, x, W, U, b):
-    n = y.shape[-1]
-    inputs, carried = x @ U + b, y @ W
-    gates = 1 / (1 + np.exp(-inputs[..., : 2 * n] - carried[..., : 2 * n]))
-    r, z = gates[..., :n], gates[..., n:]
-    c = np.tanh(inputs[..., 2 * n :] + r * carried[..., 2 * n :])
-    return c + z * (y - c)
-
-
-def apart(found, expected):
-    assert np.shape(found) == np.shape(expected)
-    assert np.asarray(found).dtype == np.asarray(expected).dtype
-    return np.abs(found - expected).max() / np.abs(expected).max()
 
 
 def in_two_ways(sol, g, params):

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from random_programs import ANY, SMOOTHLY
+from recurrence_sensitivities import gru
 
 from parscan import solve_recurrence
 from parscan._functions import at_points
@@ -31,15 +32,6 @@ def exactly(monkeypatch):
 
     monkeypatch.setattr(gradient, "of_argument", refuse)
     monkeypatch.setattr(gradient, "of_inputs", refuse)
-
-
-def gru(y, x, W, U, b):
-    n = y.shape[-1]
-    inputs, carried = x @ U + b, y @ W
-    gates = 1 / (1 + np.exp(-inputs[..., : 2 * n] - carried[..., : 2 * n]))
-    r, z = gates[..., :n], gates[..., n:]
-    c = np.tanh(inputs[..., 2 * n :] + r * carried[..., 2 * n :])
-    return c + z * (y - c)
 
 
 def by_complex_step(step, y0, x, args, g, place):
