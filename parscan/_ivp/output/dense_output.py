@@ -7,7 +7,7 @@ from typing import Any
 import array_api_compat
 
 from ..._arrays.cached import cached_property
-from ..._arrays.namespace import Array, array_namespace, as_array, shared_namespace
+from ..._arrays.namespace import Array, array_namespace, as_array, library, shared_namespace
 from ..core.polynomial import PiecewisePolynomial
 
 
@@ -95,7 +95,7 @@ class DenseOutput:
         Raises
         ------
         TypeError
-            If `t` is an array of another library than the solution.
+            If `t` is an array of another library than the solution, and not of NumPy.
         ValueError
             If `t` has more than one axis.
         """
@@ -109,7 +109,8 @@ def as_times(t: Any, mesh: Array) -> Array:
     times, xp = as_array("t", t), array_namespace(mesh)
     if times.ndim > 1:
         raise ValueError(f"`t` has shape {tuple(times.shape)}; pass one time or a one-dimensional array of times.")
-    if times.ndim and array_api_compat.is_array_api_obj(t):
+    numpys = library(times) == "numpy" != library(mesh)  # times may be NumPy's, as in `t_eval`
+    if times.ndim and array_api_compat.is_array_api_obj(t) and not numpys:
         shared_namespace(t=times, solution=mesh)
         whole = xp.isdtype(times.dtype, "integral")
         return xp.astype(times, mesh.dtype if whole else xp.result_type(times.dtype, mesh.dtype))

@@ -173,6 +173,13 @@ def test_times_and_tolerances_of_numpy_serve_any_state():
     np.testing.assert_allclose(to_numpy(sol.y)[0], np.exp(-np.linspace(0, 1, 3)), rtol=1e-5)
 
 
+def test_a_solution_takes_times_of_numpy():
+    sol = parscan.solve_ivp(lambda t, y: -y, (0, 1), xp.ones(2), rtol=1e-6, atol=1e-8, dense_output=True)
+    states = sol.sol(np.linspace(0, 1, 3))
+    assert isinstance(states, xp._array_object.Array)
+    np.testing.assert_allclose(to_numpy(states)[0], np.exp(-np.linspace(0, 1, 3)), rtol=1e-5)
+
+
 @pytest.mark.parametrize("name", ["t_eval", "rtol", "atol", "mesh", "jac"])
 def test_other_arrays_for_a_state_of_numpy_are_named(name):
     value = {"mesh": xp.linspace(0, 1, 5), "t_eval": xp.linspace(0, 1, 5), "jac": -xp.eye(2)}.get(name, xp.ones(2) / 99)
