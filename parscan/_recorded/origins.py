@@ -122,6 +122,11 @@ def is_by_numba(given: Any) -> bool:
     return type(given).__module__.startswith("numba.") and hasattr(given, "py_func")
 
 
+def root_of(module: Any) -> str:
+    """Name of the package of a module, given by its name."""
+    return str(module or "").partition(".")[0]
+
+
 def is_users(module: str | None) -> bool:
     """Whether functions and classes of a module are copied."""
     root = (module or "").partition(".")[0]

@@ -8,7 +8,7 @@ import weakref
 import numpy as np
 import pytest
 
-from parscan._recorded import memo, witness
+from parscan._recorded import memo, parts_of_objects, witness
 from parscan._recorded.witness import Witness
 
 STATE = np.array([[0.3, 0.7]])
@@ -52,9 +52,9 @@ def test_the_same_objects_are_not_walked_over(walks):
     assert len(walks) == count
 
 
-@pytest.mark.parametrize("opener", ["_space", "_module"])
+@pytest.mark.parametrize("opener", ["of_space", "of_module"])
 def test_globals_and_modules_of_many_functions_are_looked_at_once(opener, monkeypatch, walks):
-    looks, key = [], getattr(witness, opener)
+    looks, key = [], getattr(parts_of_objects, opener)
     make = witness.LOOKS[key]
 
     def counted(*given):

@@ -105,7 +105,7 @@ def note(solution: Solution, params: Any, chosen: Chosen, exact: ByParameters) -
 
 def _others(solution: Solution, keys: tuple[int, ...]) -> tuple[Any, ...]:
     """Tokens of the other arguments; raises if one of them may change."""
-    from ..._recorded.witness import token  # noqa: PLC0415 - slow to import
+    from ..._recorded.comparable import token  # noqa: PLC0415 - slow to import
 
     return tuple([token(one) for key, one in enumerate(solution.step.args) if key not in keys])
 
