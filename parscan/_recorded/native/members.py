@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -193,6 +194,8 @@ class Members(ABC):
     """Whether members can end as stiff."""
     has_own_polynomials = False
     """Whether `value_at` gives states between the ends of steps, also if slopes at Gauss's nodes are logged."""
+    foresees_steps = False
+    """Whether nearly all steps are accepted: the next one is then begun before that is known."""
     power: int
     """The error of a step is proportional to this power of its length."""
     gives_squares = False
@@ -291,6 +294,10 @@ class Members(ABC):
         return []
 
     # What a method gives
+
+    def start(self, is_fresh: Value) -> None:
+        """Write what is done when members begin, besides."""
+        return
 
     def prepare(self, begin: Value) -> None:
         """Write what is done before the length of a step is known."""
@@ -612,6 +619,7 @@ class Members(ABC):
             with code.if_(code.any(chooses)):
                 h[0] = code.where(chooses, self._first_step(t), h[0])
                 self._count(chooses, "evaluations")
+            self.start(is_fresh)
             fresh[0] = 0
 
     def _first_step(self, t: Value) -> Value:
@@ -702,10 +710,8 @@ class Members(ABC):
                 self._leave()
 
     def _accept(self, accepts: Value, begin: Value, end: Value, h: Value) -> None:
-        code, state, new, slope = self.code, self.rows("state"), self.row("end"), self.rows("slopes")
-        old = [self.row("state"), self.row("slopes")]
+        code, old = self.code, [self.row("state"), self.row("slopes")]
         self.complete(accepts, end, h)
-        last = self.row("slopes", self.last)
         self._count(accepts, "accepted")
         stiff = self.lane("stiff")
         was_calm = accepts & stiff[0].equals(0)
@@ -735,23 +741,36 @@ class Members(ABC):
                 self._count(due, "evaluations", self.per_polynomial)
                 self.coefficients(begin, h)
                 self._write_values(due, begin, end, h)
-        chosen = accepts.wide(self.width)
-
-        def keep(k: Any) -> None:
-            one, other = new[k], self.recent(last, k)
-            if self.events is not None:
-                one, other = self.events.ended(k, one, other)
-            for target, value, before in zip((state, slope), (one, other), old, strict=True):
-                target[k] = value if self.lanes == 1 else code.where(chosen, value, before[k])
-
-        self.chunkwise(keep)
-        now = self.lane("now")
-        now[0] = code.where(accepts, end, begin)
+        self._keep(accepts, begin, end, old)
         if self.switching is not None:
             with code.if_(self.switching.crossed & accepts), self.module.function("change_modes"):
                 self._change_modes()
         if self.form.log != NOTHING:
             self._log(is_read)
+
+    def _keep(self, accepts: Value, begin: Value, end: Value, old: list[Row]) -> None:
+        """The state at the end of a step that was accepted, and the slope there."""
+        code, state, slope, now = self.code, self.rows("state"), self.rows("slopes"), self.lane("now")
+        new, last, chosen = self.row("end"), self.row("slopes", self.last), accepts.wide(self.width)
+
+        def keep(k: Any, *, every: bool = self.lanes == 1) -> None:
+            one, other = new[k], self.recent(last, k)
+            if self.events is not None:
+                one, other = self.events.ended(k, one, other)
+            for target, value, before in zip((state, slope), (one, other), old, strict=True):
+                target[k] = value if every else code.where(chosen, value, before[k])
+
+        if self.foresees_steps and self.lanes > 1:
+            branch = code.if_(code.all(accepts | self.lane("active")[0].equals(0)))
+            with branch as other:
+                self.chunkwise(partial(keep, every=True))
+                now[0] = end
+            with code.else_(other):
+                self.chunkwise(keep)
+                now[0] = code.where(accepts, end, begin)
+        else:
+            self.chunkwise(keep)
+            now[0] = code.where(accepts, end, begin)
 
     def _end_in_mode(self, accepts: Value, begin: Value, end: Value, h: Value) -> tuple[Value, Value]:
         """End a step where a comparison changes, in the row "end", too; return the time, and the share of the step."""

@@ -58,7 +58,7 @@ class Taylor(Members):
     """Writes the solver of a right-hand side `fun(t, y, *parameters)`."""
 
     names = "fun", "values"
-    tests_stiffness = True
+    tests_stiffness = foresees_steps = True
     has_own_polynomials = True
     power, last = 8, 1
     per_step = per_polynomial = 0
@@ -97,7 +97,8 @@ class Taylor(Members):
         fields.add("values", self.dtype, self.found.program.results[0].size, self.lanes)
         fields.add("series", self.dtype, self.order + 1, self._row, self.lanes)
         fields.add("sums", self.dtype, max(len(self.found.sums), 1), self.lanes)
-        fields.add("unit", np.float64, 1, self.lanes)
+        for name in ("unit", "taken"):
+            fields.add(name, np.float64, 1, self.lanes)
         return super().extend(fields)
 
     def _coefficients(self, order: Value | int, width: int) -> Array:
@@ -110,10 +111,24 @@ class Taylor(Members):
 
     # The series
 
+    def start(self, is_fresh: Value) -> None:
+        """The first series is developed in the first step."""
+        taken = self.lane("taken")
+        first = self.lane("direction")[0] * self.lane("step")[0]
+        taken[0] = self.code.where(is_fresh, first, taken[0])
+
     def prepare(self, begin: Value) -> None:
-        """The series at the state, and the step that it allows."""
-        code, step, unit = self.code, self.lane("step"), self.lane("unit")
-        unit[0] = self.lane("direction")[0] * step[0]
+        """
+        The series at the state, and the step that it allows.
+
+        It is developed in the step before; if that was rejected, in what its error allows. This is a branch, so that
+        processors begin with the series before the error is known.
+        """
+        code, step, unit, shrunk = self.code, self.lane("step"), self.lane("unit"), self.lane("shrunk")
+        with code.if_(code.any(shrunk[0].differs(0))):
+            taken = self.lane("taken")
+            taken[0] = code.where(shrunk[0].differs(0), self.lane("direction")[0] * step[0], taken[0])
+        unit[0] = self.lane("taken")[0]
         self.evaluate(begin, self.rows("state"), self._values(), function=1)
         state, first = self.rows("state"), self._coefficients(0, self.width)
         self.chunkwise(lambda k: first.__setitem__(k, state[k]))
@@ -122,11 +137,9 @@ class Taylor(Members):
             self._in_loops(length)
         else:
             self._written_out(length)
-        is_bound = self.lane("shrunk")[0].differs(0) | (
-            self.lane("given")[0].differs(0) & self.lane("accepted")[0].equals(0)
-        )
-        share = self._share()
-        step[0] = step[0] * code.where(is_bound, code.minimum(share, 1.0), share)
+        is_first = self.lane("given")[0].differs(0) & self.lane("accepted")[0].equals(0)
+        found = self._share() * code.abs(unit[0])
+        step[0] = code.where(is_first | shrunk[0].differs(0), code.minimum(found, step[0]), found)
 
     def _share(self) -> Value:
         """The step that the last two coefficients allow, in units of time."""
@@ -174,10 +187,10 @@ class Taylor(Members):
 
     def _sum(self, rows: list[list[Coefficient]], k: int, one: int, other: int) -> Coefficient:
         """A sum of products, the last of which have the factors that were known last."""
-        pairs = [(rows[j][one], rows[k - j][other]) for j in sorted(range(1, k), key=lambda j: max(j, k - j))]
         total: Coefficient = 0.0
         is_square = one == other
-        for j, (a, b) in zip(sorted(range(1, k), key=lambda j: max(j, k - j)), pairs, strict=True):
+        for j in sorted(range(1, k), key=lambda j: max(j, k - j)):
+            a, b = rows[j][one], rows[k - j][other]
             if not (isinstance(a, Value) and isinstance(b, Value)) or (is_square and 2 * j > k):
                 continue
             factor = a + a if is_square and 2 * j < k else a
@@ -230,6 +243,7 @@ class Taylor(Members):
     def attempt(self, t: Value, h: Value) -> Value:
         """The polynomial at its end; and its defect there, as an error of the step."""
         code, p = self.code, self.order
+        self.lane("taken")[0] = h
         theta = self.wide(h / self.lane("unit")[0])
         state, end, slope = self.row("state"), self.row("end"), self.row("trial")
         rows = [self._coefficients(k, self.width) for k in range(p + 1)]
@@ -258,7 +272,7 @@ class Taylor(Members):
         return code.sqrt(self.sums(1, terms)[0] / (self.n * (p + 1) ** 2))
 
     def factor(self, error: Value, accepts: Value, h: Value) -> Value:
-        """The next series is developed in the length of this step; or in that which the error of this one allows."""
+        """What the error of a rejected step allows; the series gives the step after one that is accepted."""
         shorter = 0.9 * self.code.rough_power(error, -1.0 / (self.order + 1))
         return self.code.where(accepts, 1.0, self.code.minimum(shorter, 0.7))
 
