@@ -18,7 +18,7 @@ from .alike import are_like, gives, sample_of
 from .later import field, field_between, solve_of
 from .march import FEWEST, ORDER, least_of
 from .recorded import STRIDE, Recorded
-from .solvers import EXPLICIT, METHODS
+from .solvers import METHODS, NONSTIFF, TAYLOR, begins_with, order_for
 from .trial import MANY
 from .unusual import Unusual
 
@@ -140,7 +140,7 @@ class Ends:
 
         self._recorded, self._method, self._make = recorded, method, partial(Ready, solver, attempts)
         self._like, self._size = like, like.shape[0]
-        self._held = HELD
+        self._held, self._order = HELD, solver.form.order
         self._idle: dict[int, list[Ready]] = {0: []}
         """By the number of times of the output."""
         self._is_between = solver.form.has_times
@@ -178,7 +178,7 @@ class Ends:
         known = plan.known
         if known.method != self._method or self._held not in self._recorded.notes:
             raise Unusual
-        if self._method != EXPLICIT and known.is_asked:
+        if self._method not in NONSTIFF and known.is_asked:
             raise Unusual
         if known.share != plan.march[0]:
             plan.take(max(known.share, plan.least_share))
@@ -256,7 +256,10 @@ class Ends:
             raise Unusual
         while len(self._plans) >= KEPT:
             self._plans.popitem()
-        known = known_of(self._recorded, rtol, is_between=self._is_between)
+        if self._method == TAYLOR and self._order != order_for(rtol):
+            raise Unusual
+        first = begins_with(self._recorded, rtol, is_plain=True)
+        known = known_of(self._recorded, rtol, is_between=self._is_between, first=first)
         found = self._plans[begin, end, rtol, atol] = Plan(
             span, rtol, atol, known, least_of(self._method), share_of(rtol, self._like)
         )

@@ -21,7 +21,7 @@ from .march import March, Output
 from .outcome import between, errors, told
 from .path import Path
 from .recorded import Recorded
-from .solvers import EXPLICIT, METHODS, NONSTIFF, TAYLOR
+from .solvers import EXPLICIT, METHODS, NONSTIFF, TAYLOR, parts_of
 from .variational import Variational
 
 
@@ -85,7 +85,9 @@ class Solve(NamedTuple):
         scale, is_stiff = Scale(problem.rtols, problem.atol), self.method not in NONSTIFF
         return Derivatives(
             lambda: retrace(Evaluation(problem, None), steps), scale,
-            variational=Variational(problem, self.recorded, self.share, self.t.shape[0], is_stiff=is_stiff),
+            variational=Variational(
+                problem, self.recorded, self.share, self.t.shape[0], is_stiff=is_stiff, parts=parts_of(self.method)
+            ),
         )  # fmt: skip
 
     def _march(self) -> March:

@@ -38,7 +38,7 @@ from .path import Path
 from .recorded import Recorded
 from .recorded_events import record_events
 from .result import checked, is_unseen, result_of
-from .solvers import METHODS, solver
+from .solvers import METHODS, TAYLOR, begins_with, order_for, solver
 from .unusual import Unusual
 from .watched import Watched, kept, until, watched
 
@@ -150,6 +150,8 @@ class Repeat:
             raise Unusual  # there are pulses now
         times = None if t_eval is None else times_of(xp.asarray(t_eval), span)
         seen = None
+        if events is not None and self.method == TAYLOR:
+            raise Unusual  # which other steps look for
         if events is not None:
             has_times = times is not None and not dense_output
             seen = self._watched(prepare(events), problem, recorded, is_dense=dense_output, has_times=has_times)
@@ -178,11 +180,14 @@ class Repeat:
     def _plain(self, problem: Problem, recorded: Recorded, times: Array | None, seen: Watched | None) -> IvpResult:
         """The result without polynomials between the ends of steps."""
         has_times = times is not None
-        known = known_of(recorded, problem.rtol, is_between=has_times, is_watched=seen is not None)
+        first = begins_with(recorded, problem.rtol, is_plain=seen is None)
+        known = known_of(recorded, problem.rtol, is_between=has_times, is_watched=seen is not None, first=first)
         asked: dict[str, Any] = {"is_dense": False, "has_times": has_times, "has_stretches": False}
         made = self.solvers[has_times] if seen is None else solver(recorded, self.method, **asked, watched=seen)
         share = known.share
         if known.method != self.method or known.is_asked:
+            raise Unusual
+        if self.method == TAYLOR and made.form.order != order_for(problem.rtol):
             raise Unusual
         self.misses += 1
         run = made.lend()
@@ -433,7 +438,8 @@ def note(march: March, course: Course, *, is_demanded: bool) -> None:
         made[march.output.times is not None] = solver(recorded, march.method, **asked)
     key = key_of(fun, y0, is_demanded)
     before = _known.get(key)
-    if isinstance(before, Repeat) and before.is_of(fun, recorded, march.method):
+    is_known = isinstance(before, Repeat) and before.is_of(fun, recorded, TAYLOR if march.output.is_dense else -1)
+    if isinstance(before, Repeat) and (is_known or before.is_of(fun, recorded, march.method)):
         before.add(made)
         before.misses = max(0.0, before.misses - RELIEF)
         return

@@ -23,7 +23,7 @@ from .accuracy import Solved
 from .march import Course, March
 from .outcome import against, along, between, cause, errors, rounded, told
 from .path import Path
-from .solvers import METHODS, NONSTIFF
+from .solvers import METHODS, NONSTIFF, parts_of
 from .variational import Variational
 from .watched import UNSEEN, Watched
 
@@ -74,7 +74,8 @@ def result_of(
     seen = None if events is None else _seen(events, found, path, march)
     nodes, states = (path.t, xp.astype(path.y, dtype, copy=False)) if dense is None else (dense.t, dense.y)
     t, stop = nodes if times is None else within(times, nodes), course.t if course.chatter or course.is_cut else None
-    is_stiff = METHODS.index(course.used[-1][0]) not in NONSTIFF
+    used = METHODS.index(course.used[-1][0])
+    is_stiff = used not in NONSTIFF
     if times is None:
         y = states
     elif dense is None:
@@ -102,7 +103,9 @@ def result_of(
         _solution=Derivatives(
             lambda: retrace(evaluation().with_breaks(march.breaks), Steps(nodes, states)),
             scale,
-            variational=Variational(problem, march.recorded, found.share, nodes.shape[0], is_stiff=is_stiff),
+            variational=Variational(
+                problem, march.recorded, found.share, nodes.shape[0], is_stiff=is_stiff, parts=parts_of(used)
+            ),
         ),
     )
 

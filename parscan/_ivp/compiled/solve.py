@@ -20,7 +20,7 @@ from .recorded import UNLIKE, Recorded, record_right_hand_side
 from .repeat import note
 from .repeat_batch import note_batch
 from .result import checked, is_unseen, result_of
-from .solvers import EXPLICIT, METHODS, TAYLOR, march_apart
+from .solvers import EXPLICIT, METHODS, TAYLOR, begins_with, march_apart
 from .watched import UNSEEN, watched
 
 
@@ -76,12 +76,15 @@ def _solve_recorded(
 ) -> IvpResult:  # fmt: skip
     """Solve by machine code of recorded operations."""
     seen = watched(events, problem, recorded) if events else None
+    is_chosen = first == EXPLICIT
     while True:
         is_read = dense_output or (bool(events) and seen is None)
         output, reached = (
             Output(is_read, None if is_read else times),
             reached_by(METHODS[first], problem.span[0], report),
         )
+        if is_chosen:
+            first = begins_with(recorded, problem.rtol, is_plain=not is_read and events is None)
         march = March(problem, recorded, output, first_step or 0.0, reached, watched=seen, first=first)
         try:
             found = solved(march, () if seen else events or ())
@@ -107,8 +110,8 @@ def _solve_recorded(
             raise NoCodeError(UNLIKE)
         return _solve_recorded(
             problem, recorded, first_step, times, events, evaluation, vectorized, dense_output=dense_output,
-            report=report, is_demanded=is_demanded, first=first,
+            report=report, is_demanded=is_demanded, first=EXPLICIT if is_chosen else first,
         )  # fmt: skip
-    if first == EXPLICIT and not (first_step or report or vectorized or found.course.failed or recorded.captured):
+    if is_chosen and not (first_step or report or vectorized or found.course.failed or recorded.captured):
         note(march, found.course, is_demanded=is_demanded)
     return result_of(march, lambda: evaluation, found, path, times, events, dense_output=dense_output)

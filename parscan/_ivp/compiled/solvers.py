@@ -30,8 +30,27 @@ EXPLICIT, ROSENBROCK, RADAU, TAYLOR = range(4)
 NONSTIFF = EXPLICIT, TAYLOR
 """Methods that are not for stiff problems."""
 
-ORDERS = ((1e-4, 12), (3e-10, 16), (0.0, 20))
+ORDERS = ((1e-4, 12), (3e-10, 16), (0.0, 18))
 """Least relative tolerances, and the orders of Taylor series for them."""
+
+SERIES_AT, PAYS = 1e-8, 0.8
+"""Largest relative tolerance with which `auto` begins with Taylor series, and the largest share of the time of DOP853
+that they may take by the estimate."""
+
+STEPS, FEWER_STEPS = 0.46, 0.08
+"""Number of steps of Taylor series with the relative tolerance 1e-9, for one of DOP853 with the same error, and with
+which power of the tolerance that falls: measured for seven problems."""
+
+STEP, OF_ORDER, OF_PRODUCT, STAGES, OF_OPERATION, OF_CALL = 50.0, 4.0, 0.2, 12, 0.4, 8.0
+"""Nanoseconds of a step of either method, apart from what follows: for each order of the series, and each product in
+their sums; stages of DOP853, and nanoseconds of an operation and of a call of a function there."""
+
+CHEAP = frozenset(["input", "constant", "add", "subtract", "multiply", "negative", "divide", "sqrt", "absolute"])
+"""Operations that take few nanoseconds; others are calls."""
+
+FEW_OPERATIONS, MOST_PRODUCTS = 100, 1000
+"""Operations of a function, and products in a step, up to which `auto` begins with Taylor series: more take too long to
+compile."""
 
 MOST_TERMS = 2000
 """Largest number of operations in Taylor series, with those of derivatives."""
@@ -221,6 +240,47 @@ def _derived(recorded: Recorded) -> Linearised:
 def order_for(rtol: float) -> int:
     """The order of Taylor series for a relative tolerance."""
     return next(order for least, order in ORDERS if rtol >= least)
+
+
+def parts_of(method: int) -> int:
+    """Parts of a step that are about as long as those of DOP853."""
+    return 4 if method == TAYLOR else 1
+
+
+def begins_with(recorded: Recorded, rtol: float, *, is_plain: bool) -> int:
+    """
+    Number of the method that begins under `auto`: Taylor series, where they are likely to take much less time.
+
+    `is_plain`: only states at the ends of steps, or at given times, are wanted.
+    """
+    if rtol > SERIES_AT or not is_plain:
+        return EXPLICIT
+    key = "begins with", rtol
+    found: int | None = recorded.notes.get(key)
+    if found is None:
+        found = recorded.notes[key] = TAYLOR if _series_pays(recorded, rtol) else EXPLICIT
+    return found
+
+
+def _series_pays(recorded: Recorded, rtol: float) -> bool:
+    """Whether a step of the series takes so little time beside one of DOP853 that the smaller number of them pays."""
+    if recorded.switches is not None or recorded.modes is not None or recorded.value.operations > FEW_OPERATIONS:
+        return False
+    try:
+        found = series_of(recorded)
+    except NoCodeError:
+        return False
+    order = order_for(rtol)
+    products = len(found.sums) * order**2 / 2
+    if products > MOST_PRODUCTS:
+        return False
+    calls, more = (
+        sum(block.count for block in program.blocks if block.operation not in CHEAP)
+        for program in (recorded.value, found.program)
+    )
+    step = STEP + OF_ORDER * order + OF_PRODUCT * products + OF_CALL * (calls + more)
+    other = STEP + STAGES * (OF_OPERATION * recorded.value.operations + OF_CALL * calls)
+    return step * STEPS * (rtol / 1e-9) ** FEWER_STEPS < PAYS * other
 
 
 def _series(recorded: Recorded, form: Form, events: Sequence[Program], modes: Frozen | None = None) -> Solver:

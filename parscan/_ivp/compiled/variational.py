@@ -69,11 +69,15 @@ class Variational:
         Those of the solution.
     is_stiff : bool
         Whether it took a stiff method.
+    parts : int
+        In which steps are divided for DOP853: those of Taylor series are longer.
     """
 
-    def __init__(self, problem: Problem, recorded: Recorded, share: float, steps: int, *, is_stiff: bool) -> None:
+    def __init__(
+        self, problem: Problem, recorded: Recorded, share: float, steps: int, *, is_stiff: bool, parts: int = 1
+    ) -> None:  # fmt: skip
         self._problem, self._recorded, self._share, self._is_stiff = problem, recorded, share, is_stiff
-        self._most = STEPS + MORE * steps
+        self._most, self._parts = STEPS + MORE * steps, parts
 
     def jacobian(self, y: Array, times: Array, params: Any) -> Any:
         """Derivatives of the states `y` `(n, N)` at some times by parameters; raises `NoCodeError`."""
@@ -118,7 +122,8 @@ class Variational:
         if self._is_stiff or problem.breaks is not None or not self._stands():
             raise NoCodeError("has other steps")
         parameters = self._recorded.parameters if resolved.given is None else resolved.given
-        return backwards(problem, resolved.recording, parameters, resolved.numbers, (times, y), mesh, grad_y)
+        nodes = mesh if self._parts == 1 else shorter(mesh, self._parts)
+        return backwards(problem, resolved.recording, parameters, resolved.numbers, (times, y), nodes, grad_y)
 
     def tangent(self, solution: tuple[Array, Array], times: Array, start: Array) -> Array:
         """Changes `(n, m, k)` of states at some times by changes `(1, k, n)` of the start; raises `NoCodeError`."""
@@ -178,6 +183,14 @@ class Variational:
         if not all(map(_is_same, own, args)) or not witness.holds(self._problem.fun, args[len(own) :]):
             raise RuntimeError(CHANGED)
         return True
+
+
+def shorter(mesh: Array, parts: int) -> Array:
+    """A mesh with intervals that are divided; its own nodes are the same to the last bit."""
+    xp = array_namespace(mesh)
+    shares = xp.arange(parts) / parts
+    inner = mesh[:-1, None] + shares * (mesh[1:] - mesh[:-1])[:, None]
+    return xp.concat([xp.reshape(inner, (-1,)), mesh[-1:]])
 
 
 def _key(name: str, params: Any) -> tuple[str, Any]:

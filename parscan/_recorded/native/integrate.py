@@ -156,15 +156,15 @@ class Solver:
             self._idle.append(run)
 
 
-def solver(key: Any, programs: Sequence[Program], write: Callable[[], Members]) -> Solver:
+def solver(key: Any, programs: Sequence[Program], write: Callable[[], Members], *, operations: float = 0) -> Solver:
     """
     A solver of programs; see `driver` for the key. All programs with the same key share its code.
 
-    If it must be compiled, that has to be paid: see `budget.pay`.
+    If it must be compiled, that has to be paid: see `budget.pay`. `operations` are those of a step besides.
     """
 
     def written() -> Members:
-        pay("solver", SOLVER + OF_SOLVER * max(program.operations for program in programs))
+        pay("solver", SOLVER + OF_SOLVER * (operations + max(program.operations for program in programs)))
         return write()
 
     return Solver(programs, *driver(key, written))

@@ -372,4 +372,6 @@ def taylor(program: Program, found: Series, form: Form, events: Sequence[Program
         If there is no machine code for it.
     """
     key = "Taylor", structure(program), structure(found.program), found.key, form, *map(structure, events)
-    return solver(key, [program, found.program, *events], partial(Taylor, program, found, form, events))
+    products = min(len(found.sums) * form.order**2 / 2, WRITTEN_OUT)
+    write = partial(Taylor, program, found, form, events)
+    return solver(key, [program, found.program, *events], write, operations=products + len(found.terms) * form.order)

@@ -287,7 +287,7 @@ def test_the_stiff_method_is_taken_at_once_where_it_was_needed(monkeypatch):
     assert "from t = " in others[-1].message  # it is tried anew
     for sol in (first, *others):
         np.testing.assert_allclose(sol.y[0, -1], np.cos(10), atol=1e-7)
-    assert [solve(fun, (0.0, 10.0), [1.5], args=(1.0,)).method for _ in range(17)][-1] == "DOP853"
+    assert [solve(fun, (0.0, 10.0), [1.5], args=(1.0,)).method for _ in range(17)][-1] in ("DOP853", "Taylor")
 
 
 def test_stiff_problems_with_jumps():

@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 
 from parscan import solve_ivp
+from parscan._ivp import solve as _solve
+from parscan._ivp.compiled import solvers
+from parscan._ivp.compiled.repeat import forget_repeats
 from tests.support.ode_problems import ODES, arenstorf, brusselator, event, kepler, lotka_volterra, oscillator, pendulum
 
 SMOOTH = [ode for ode in ODES if ode.name not in ("Van der Pol 1000", "Robertson", "Oregonator", "HIRES")]
@@ -186,8 +189,9 @@ def test_batches():
         solve_ivp(pendulum, (0, 1), np.ones((2, 3)), "Taylor")
 
 
-def test_few_steps_at_tight_tolerances():
-    """Half of those of DOP853, at least."""
+def test_few_steps_at_tight_tolerances(monkeypatch):
+    """At most half of those of DOP853."""
+    monkeypatch.setattr(solvers, "SERIES_AT", 0.0)
     for fun, y0, end in (
         *list(PROBLEMS.values())[:3],
         (arenstorf, [0.994, 0.0, 0.0, -2.00158510637908252240537862224], 3),
@@ -196,3 +200,81 @@ def test_few_steps_at_tight_tolerances():
             solve_ivp(fun, (0, end), y0, method, rtol=1e-11, atol=1e-11, compile=True) for method in ("Taylor", "auto")
         )
         assert series.mesh.shape[0] < 0.5 * other.mesh.shape[0]
+
+
+@pytest.fixture
+def repeats(monkeypatch):
+    """Whether solves were repeated at once, one after the other."""
+    found, again = [], _solve.solve_again
+
+    def noted(*given):
+        result = again(*given)
+        found.append(result is not None)
+        return result
+
+    monkeypatch.setattr(_solve, "solve_again", noted)
+    forget_repeats()
+    yield found
+    forget_repeats()
+
+
+def by_auto(fun, y0=(2.0, 0.0), span=(0.0, 9.0), rtol=1e-10, **options):
+    return solve_ivp(fun, span, list(y0), rtol=rtol, atol=rtol, compile=True, **options)
+
+
+def test_auto_takes_series_where_they_pay(repeats):
+    """At tight tolerances, for few operations, if only the ends of steps or values at times are wanted."""
+
+    def fun(t, y):
+        return [y[1], -np.sin(y[0])]
+
+    times = np.linspace(0, 9, 10)
+    assert [by_auto(fun, rtol=rtol).method for rtol in (1e-3, 1e-7, 1e-8, 1e-12)] == [*["DOP853"] * 2, *["Taylor"] * 2]
+    assert by_auto(fun, t_eval=times).method == "Taylor"
+    assert by_auto(fun, dense_output=True).method == "DOP853"
+    assert by_auto(fun, events=lambda t, y: y[0]).method == "DOP853"
+    assert by_auto(lambda t, y: [y[1], -np.abs(y[0])]).method == "DOP853"
+    assert by_auto(lambda t, y: -y * np.roll(y, 1), y0=0.1 * np.ones(20)).method == "DOP853"
+    assert not any(repeats[:4])
+
+
+@pytest.mark.parametrize("t_eval", [None, [0.5, 1.0, 7.0]])
+def test_solves_by_auto_are_repeated(t_eval, repeats):
+    """With the same results; with other tolerances, others are taken."""
+
+    def fun(t, y):
+        return [y[1], -np.sin(y[0])]
+
+    first, *others = [by_auto(fun, t_eval=t_eval) for _ in range(3)]
+    assert repeats == [False, True, True]
+    for sol in others:
+        assert sol.method == first.method == "Taylor"
+        np.testing.assert_array_equal(sol.y, first.y)
+        np.testing.assert_array_equal(sol.t, first.t)
+        assert sol.message == first.message
+        assert sol.nfev == first.nfev
+        np.testing.assert_array_equal(sol.errors, first.errors)
+    for rtol in (1e-9, 1e-12, 1e-4, 1e-10):
+        forget = by_auto(fun, t_eval=t_eval, rtol=rtol)
+        forget_repeats()
+        np.testing.assert_array_equal(forget.y, by_auto(fun, t_eval=t_eval, rtol=rtol).y)
+
+
+def test_a_dense_solve_between_does_not_end_repeating(repeats):
+    def fun(t, y):
+        return [y[1], -np.sin(y[0])]
+
+    for options in ({}, {"dense_output": True}, {}):
+        by_auto(fun, **options)
+    assert repeats[-1]
+
+
+def test_where_series_end_auto_goes_on():
+    """A root of zero at the start, and a problem that becomes stiff."""
+    sol = by_auto(lambda t, y: [1.0 + np.sqrt(y[0]) ** 3], [0.0], (0.0, 1.0), 1e-9)
+    assert sol.success
+    np.testing.assert_allclose(sol.y[0, -1], solved(lambda t, y: 1 + np.sqrt(y) ** 3, (0, 1), [0.0], 1e-11).y[0, -1])
+    sol = by_auto(lambda t, y: [-1e5 * np.sin(y[0] - np.cos(t))], [1.0], (0.0, 10.0), 1e-9)
+    assert sol.success
+    assert sol.method == "Radau13"
+    np.testing.assert_allclose(sol.y[0, -1], np.cos(10) + 1e-5 * np.sin(10), atol=1e-8)
