@@ -96,19 +96,19 @@ def solve_ivp(
         member of a batch has steps of its own; otherwise all members share a mesh, and the largest error among them
         controls it.
     method : str or OdeSolver
-        - ``"auto"``: DOP853 and Rodas5P as machine code, if `compile` allows that and it pays. Otherwise SciPy's LSODA,
-          repeated with other tolerances that tell the error at the end, and tighter ones where that is large,
-          where the tolerance is loose (`rtol` of 3e-4 or more), there are more than 12 components, or `fun` cannot be
-          called for many times at once; SciPy's DOP853 for brief problems and for complex states, and SciPy's BDF where
-          complex states are stiff; otherwise ``"Radau"``. DOP853 solves nonstiff batches of 24 and more members step by
-          step, all members in one step, and Rodas5P stiff ones, where `fun` takes a time for each member, with steps of
-          its own for every member; ``"Radau"`` solves other batches.
+        - ``"auto"``: DOP853, Taylor series and Rodas5P as machine code, if `compile` allows that and it pays. Otherwise
+          SciPy's LSODA, repeated with other tolerances that tell the error at the end, and tighter ones where that is
+          large, where the tolerance is loose (`rtol` of 3e-4 or more), there are more than 12 components, or `fun`
+          cannot be called for many times at once; SciPy's DOP853 for brief problems and for complex states, and SciPy's
+          BDF where complex states are stiff; otherwise ``"Radau"``. DOP853 solves nonstiff batches of 24 and more
+          members step by step, all members in one step, and Rodas5P stiff ones, where `fun` takes a time for each
+          member, with steps of its own for every member; ``"Radau"`` solves other batches.
         - ``"Radau"``: Radau IIA [1]_, for stiff problems and all others; order 2 s - 1 with `s` stages.
         - ``"Gauss"``: Gauss, symplectic; order 2 s.
         - ``"RK4"`` and ``"DOP853"`` [2]_: explicit methods; Newton's method corrects all their steps at once.
         - ``"DEER"`` [3]_: the linearised equation is solved exactly from node to node; order 2. Its mesh is `mesh`, or
           `t_eval` with the ends of the span, or adaptive if neither is given.
-        - ``"Taylor"`` [4]_: Taylor series of order 12 to 20, step by step, by machine code of `fun`; for a problem that
+        - ``"Taylor"`` [4]_: Taylor series of order 12 to 18, step by step, by machine code of `fun`; for a problem that
           is not stiff, no batch, and tight tolerances. It is an error if an operation on the state has no series, as
           comparisons, absolute values and tables.
         - ``"RK23"``, ``"RK45"``, ``"BDF"``, ``"LSODA"``, or a class of SciPy's solvers: SciPy's solver, step by step.
