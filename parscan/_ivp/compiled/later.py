@@ -83,12 +83,12 @@ class Solve(NamedTuple):
         """Derivatives of the solution."""
         problem, steps = self.problem(), Steps(self.t, self.y)
         scale, is_stiff = Scale(problem.rtols, problem.atol), self.method not in NONSTIFF
+        variational = Variational(
+            problem, self.recorded, self.share, self.t.shape[0], is_stiff=is_stiff, parts=parts_of(self.method)
+        )
         return Derivatives(
-            lambda: retrace(Evaluation(problem, None), steps), scale,
-            variational=Variational(
-                problem, self.recorded, self.share, self.t.shape[0], is_stiff=is_stiff, parts=parts_of(self.method)
-            ),
-        )  # fmt: skip
+            lambda: retrace(Evaluation(problem, None), steps, variational.stands), scale, variational=variational
+        )
 
     def _march(self) -> March:
         first = TAYLOR if self.method == TAYLOR else EXPLICIT

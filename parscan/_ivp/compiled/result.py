@@ -82,6 +82,9 @@ def result_of(
         y = xp.astype(xp.concat(course.values), dtype, copy=False)
     else:
         y = dense.evaluate(t)
+    variational = Variational(
+        problem, march.recorded, found.share, nodes.shape[0], is_stiff=is_stiff, parts=parts_of(used)
+    )
     return build_result(
         course.used[-1][0],
         t,
@@ -101,11 +104,9 @@ def result_of(
         compiled=True,
         _polynomial=dense if dense is not None else partial(between, march, found.share, stop),
         _solution=Derivatives(
-            lambda: retrace(evaluation().with_breaks(march.breaks), Steps(nodes, states)),
+            lambda: retrace(evaluation().with_breaks(march.breaks), Steps(nodes, states), variational.stands),
             scale,
-            variational=Variational(
-                problem, march.recorded, found.share, nodes.shape[0], is_stiff=is_stiff, parts=parts_of(used)
-            ),
+            variational=variational,
         ),
     )
 

@@ -119,7 +119,7 @@ class Variational:
     def _backwards(self, resolved: Resolved, y: Array, times: Array, mesh: Array, grad_y: Array) -> Backwards:
         """The adjoint of the steps; raises `NoCodeError`."""
         problem = self._problem
-        if self._is_stiff or problem.breaks is not None or not self._stands():
+        if self._is_stiff or problem.breaks is not None or not self.stands():
             raise NoCodeError("has other steps")
         parameters = self._recorded.parameters if resolved.given is None else resolved.given
         nodes = mesh if self._parts == 1 else shorter(mesh, self._parts)
@@ -144,7 +144,7 @@ class Variational:
 
     def _known(self, key: Any) -> Plan | None:
         """How a derivative was found before; raises `NoCodeError` if the problem may have been changed."""
-        if not self._stands():
+        if not self.stands():
             raise NoCodeError("may have been changed")
         plan: Plan | None = self._recorded.notes.get(key)
         return plan
@@ -161,7 +161,7 @@ class Variational:
         parameters = self._recorded.parameters if plan.given is None else plan.given
         return plan.system.solved(self._problem, parameters, times, self._share, self._most, is_stiff=self._is_stiff)
 
-    def _stands(self) -> bool:
+    def stands(self) -> bool:
         """
         Whether all that the function reads is known to be as it was in the solve.
 

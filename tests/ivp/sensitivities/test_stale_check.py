@@ -49,3 +49,23 @@ def test_chaos_is_no_change(method, compiled):
 
     sol = solve_ivp(lorenz, (0, 30), [1.0, 1.0, 1.0], method, args=(28.0,), rtol=1e-6, atol=1e-8, compile=compiled)
     sol.adjoint(np.ones_like(sol.y))
+
+
+@pytest.mark.parametrize("compiled", [None, True])
+@pytest.mark.parametrize("gap", [1e-1, 1e-2, 1e-3, 1e-4])
+@pytest.mark.parametrize("method", ["auto", "LSODA", "RK45"])
+def test_jumps_that_a_solver_resolved_badly_are_no_change(method, gap, compiled):
+    """A height is above a level for a short while, about which solvers with loose tolerances err."""
+    if compiled and method != "auto":
+        pytest.skip("machine code solves `auto` alone")
+
+    def thrown(t, y, level):
+        return [y[1], -2.0, np.where(y[0] > level, 1.0, 0.0) - 0.3 * y[2]]
+
+    def exact(level):
+        return 2 / 0.3 * np.sinh(0.3 * np.sqrt(1 - level)) * np.exp(-0.6)
+
+    options = {"args": (1 - gap,), "rtol": 1e-4, "atol": 1e-6, "t_eval": [3.0], "compile": compiled}
+    sol = solve_ivp(thrown, (0, 3), [0.0, 2.0, 0.0], method, **options)
+    expected = np.imag(exact(1 - gap + 1e-30j)) / 1e-30
+    assert sol.jacobian("level")[2, -1] == pytest.approx(expected, rel=1e-5)
