@@ -14,22 +14,30 @@ from .switches import COMPARISONS, EITHER, STATE, Wanted
 SIGNS = {"sign": 0, "signbit": 0, "heaviside": 0, "copysign": 1}
 """Operations that jump where an operand is zero, and its number."""
 
-STAIRS = ("floor", "ceil", "trunc", "rint")
+STAIRS = ("floor", "ceil", "trunc", "rint", "floor_divide")
 """Operations that jump from one value to the next one."""
+
+REMAINDERS = ("remainder", "fmod")
+"""Operations that subtract a stair of the ratio of their operands, times the second one, from the first one."""
 
 
 def state_switches(program: Program) -> Program | None:
     """
     The program of what jumps compare, of those that the state triggers; None if there are none.
 
-    Its results are the first operands of comparisons, the second ones, the operands of signs, and the values of stairs.
+    Its results are the first operands of comparisons, the second ones, the operands of signs, the values of stairs, and
+    the operands and values of remainders.
     """
-    nodes: list[list[Any]] = [[], [], [], []]
-    for block, some in _by_state(program, (*COMPARISONS, *SIGNS, *STAIRS)):
+    nodes: list[list[Any]] = [[] for _ in range(7)]
+    for block, some in _by_state(program, (*COMPARISONS, *SIGNS, *STAIRS, *REMAINDERS)):
         if block.operation in SIGNS:
             nodes[2].append(block.operands[SIGNS[block.operation]][some])
         elif block.operation in STAIRS:
             nodes[3].append(block.first + np.flatnonzero(some))
+        elif block.operation in REMAINDERS:
+            for column, ids in zip(nodes[4:6], block.operands, strict=True):
+                column.append(ids[some])
+            nodes[6].append(block.first + np.flatnonzero(some))
         else:
             for column, ids in zip(nodes, block.operands, strict=False):
                 column.append(ids[some])
@@ -91,8 +99,10 @@ def flips(switches: Program, numbers: Sequence[Any], t: Any, states: Any, slopes
     """
 
     def sides(t: Any, states: Any) -> Any:
-        first, second, signs, stairs = _at_points(switches, numbers, t, states)
-        return np.concatenate([first > second, signs > 0, stairs], axis=1)
+        first, second, signs, stairs, dividends, divisors, rests = _at_points(switches, numbers, t, states)
+        with np.errstate(all="ignore"):
+            ratios = np.rint((dividends - rests) / divisors)
+        return np.concatenate([first > second, signs > 0, stairs, ratios], axis=1)
 
     ends, lengths = sides(t, states), (t[1:] - t[:-1])[:, None]
     tangents = sides(t[1:], states[:-1] + lengths * slopes[:-1])

@@ -103,6 +103,15 @@ def test_stairs_are_switches():
     assert flips(switches, (), np.arange(4.0), states, np.zeros_like(states)).tolist() == [False, True, True]
 
 
+@pytest.mark.parametrize("fun", [lambda t, y: y % 1.0, lambda t, y: np.fmod(y, 1.0), lambda t, y: y // 1.0])
+def test_remainders_are_switches(fun):
+    switches = state_switches(record(fun, [np.zeros(()), np.zeros(1)]).program)
+    states = np.array([[1.2], [1.9], [2.1], [2.8], [4.5], [-0.7]])
+    assert flips(switches, (), np.arange(6.0), states, np.zeros_like(states)).tolist() == [
+        False, True, False, True, True,
+    ]  # fmt: skip
+
+
 def test_noise_is_no_chaos():
     """The oscillator, with a force that is known to six digits: tighter tolerances follow each jump of it."""
     sol = solve(lambda t, y: [y[1], -np.round(y[0], 6)], 20.0, [1.0, 0.0], rtol=1e-9)
