@@ -53,6 +53,10 @@ solver from meeting tight tolerances on derivatives, with steps that shrink on a
 TIGHTER = 0.1
 """Factor on the tolerances of the solution: errors of derivatives grow along it."""
 
+TIGHTER_STIFF, TIGHT = 0.01, 1e-10
+"""The same of stiff ones, which grow more, and cost few steps less by methods of high order; but no relative tolerance
+becomes smaller than this for it: rounding errors of large rates would be next."""
+
 
 class Variational:
     """
@@ -391,27 +395,28 @@ class System:
             start[:, self.width + 1 - n :] = xp.eye(n)
         if not m or float(times[-1]) == problem.span[0]:
             return xp.broadcast_to(start[None, :, 1:], (m, n, self.width))
-        own, share = Recorded(self._recording, parameters), share * TIGHTER
+        own = Recorded(self._recording, parameters)
         state = xp.concat([y0, xp.reshape(start[:, 1:], (-1,))])
-        tolerances = self._tolerances(problem, y0, parameters, share)
-        if problem.rtol * share <= self._too_tight:
+        rtol = problem.rtol * share
+        if rtol <= self._too_tight:
             raise NoCodeError("has variational equations whose tolerances are too tight")
-        march = partial(self._marched, problem, own, most, times=times, state=state, share=share, tolerances=tolerances)
+        march = partial(self._marched, problem, own, most, times=times, state=state)
         self._is_stiff = self._is_stiff or is_stiff
         status, values = "STIFF", None
         if not self._is_stiff:
-            status, values = march(EXPLICIT)
+            status, values = march(EXPLICIT, share=share * TIGHTER)
             self._is_stiff = status == "STIFF"
         if self._is_stiff:
             if n * (1 + self.width) > MOST_STIFF:
                 raise NoCodeError(f"is stiff, with more than {MOST_STIFF} components with its derivatives")
+            share *= min(TIGHTER, max(TIGHTER_STIFF, TIGHT / rtol))
             method = ROSENBROCK if self._has_no_radau else stiff_method(own, problem.rtol * share)
-            status, values = march(method)
+            status, values = march(method, share=share)
             if status != FINISHED and method == RADAU:
                 self._has_no_radau = True
-                status, values = march(ROSENBROCK)
+                status, values = march(ROSENBROCK, share=share)
         if status == BEYOND:
-            self._too_tight = max(self._too_tight, problem.rtol * share)
+            self._too_tight = max(self._too_tight, rtol)
         if status != FINISHED or values is None or not all_finite(values):
             raise NoCodeError(f"has variational equations whose solver ended early: {status}")
         return xp.reshape(values[:, n:], (m, n, self.width))
@@ -432,14 +437,14 @@ class System:
         return xp.concat([rtols, xp.repeat(rtols, self.width)]) * share, own
 
     def _marched(
-        self, problem: Problem, own: Recorded, most: int, method: int, *, times: Array, state: Array, share: float,
-        tolerances: tuple[float | Array, float | Array],
+        self, problem: Problem, own: Recorded, most: int, method: int, *, times: Array, state: Array, share: float
     ) -> tuple[str, Array | None]:  # fmt: skip
         """The status at the end, and states at the times."""
         (begin, _), end, places = problem.span, float(times[-1]), places_in(problem, own)
         stretches = places.stretches(begin, end)
         has_stretches = stretches is not None or own.switches is not None
-        made, (rtol, atol) = self._solver(own, method, has_stretches=has_stretches), tolerances
+        made = self._solver(own, method, has_stretches=has_stretches)
+        rtol, atol = self._tolerances(problem, state[: self.n], own.parameters, share)
         clip = max if isinstance(rtol, float) else problem.xp.maximum
         longest = min(problem.max_step, abs(end - begin) / FEWEST) * share ** (1 / ORDER)
         run: Run = made.lend()

@@ -98,6 +98,26 @@ def test_the_stiff_method_solves_stiff_variational_equations():
         assert deviation(found[k], expected) <= 1e-6
 
 
+def hires(t, y, p):
+    """Schäfer (1975), as in the test set of Mazzia and Magherini, by two of its rates."""
+    fast = p[1] * y[5] * y[7]
+    return [
+        -p[0] * y[0] + 0.43 * y[1] + 8.32 * y[2] + 0.0007, p[0] * y[0] - 8.75 * y[1],
+        -10.03 * y[2] + 0.43 * y[3] + 0.035 * y[4], 8.32 * y[1] + 1.71 * y[2] - 1.12 * y[3],
+        -1.745 * y[4] + 0.43 * y[5] + 0.43 * y[6], -fast + 0.69 * y[3] + 1.71 * y[4] - 0.43 * y[5] + 0.69 * y[6],
+        fast - 1.81 * y[6], 1.81 * y[6] - fast,
+    ]  # fmt: skip
+
+
+def test_derivatives_of_stiff_solutions_are_more_exact_than_their_tolerances():
+    start, p, times = [1.0, 0, 0, 0, 0, 0, 0, 0.0057], np.array([1.71, 280.0]), np.linspace(16, 320, 20)
+    expected = solved(hires, start, (p,), times, rtol=1e-10, atol=1e-14).jacobian("p")
+    sol = solved(hires, start, (p,), times, rtol=1e-6, atol=1e-10)
+    found, size = sol.jacobian("p"), np.abs(expected).max(axis=(0, 1))
+    assert is_by_code(sol)
+    assert (np.abs(found - expected) / size).max() <= 8e-10
+
+
 def test_too_many_steps_end_variational_equations(monkeypatch):
     """Where rounding keeps a solver from meeting the tolerances, its steps shrink on and on: others take over."""
     monkeypatch.setattr(variational, "MORE", 0)
