@@ -215,14 +215,16 @@ class AllMembers:
         members = xp.arange(some.start, some.stop)
         self._part_begin, self._part_stretches = some.start, self._stretches(self._problem.span[0], members)
         count, key = members.shape[0], self._habits(some)
-        known = known_of(notes, key, members)
+        known, alone = known_of(notes, key, members), self._alone(times, some.start)
         before = nothing_known(xp.ones(count)) if known is None else known.begin()
+        is_bent = alone.has_switches or not self.are_all_places
+        if is_bent and known is not None:
+            before = nothing_known(before.shares)
         looser = self._looser if before is known else LOOSER
         y0, shares = self.y0[some, :], xp.concat([before.shares, looser * before.shares])
         twice, starts = xp.concat([members, members]), xp.concat([y0, y0])
-        alone = self._alone(times, some.start)
         first = self._ends(twice, starts, shares, times, count, None, tell)
-        rounds = self._rounds(y0, looser, before)
+        rounds = self._rounds(y0, looser, before, is_bent=is_bent)
         rounds.first(first, self._apart_first(first, count) if self._is_complex else None)
         crossing = self._crossing(alone, first, count)
         if crossing.shape[0]:
@@ -266,12 +268,17 @@ class AllMembers:
             others = ~xp.isin(found.of_rates, xp.asarray([*alone.mended, *alone.bad]))
             found.rates, found.of_rates = found.rates[others, :], found.of_rates[others]
 
-    def _rounds(self, y0: Array, looser: float, before: Experience) -> Rounds:
-        """Decides from march to march."""
+    def _rounds(self, y0: Array, looser: float, before: Experience, *, is_bent: bool) -> Rounds:
+        """
+        Decides from march to march.
+
+        `is_bent`: steps may cross kinks and jumps, where errors are a matter of chance, not proportional to tolerances.
+        """
         native = _native()
         rtol = self._problem.rtol
         limits = native.Limits(
-            linear=LINEAR / rtol, proportional=(LOOSER - 1) / GAIN, rest=1 / GAIN, wanted=WANTED, aim=AIM * WANTED,
+            linear=0.0 if is_bent else LINEAR / rtol, proportional=(LOOSER - 1) / GAIN,
+            rest=1.0 if is_bent else 1 / GAIN, wanted=WANTED, aim=AIM * WANTED,
             fastest=1 / LOOSER, least=LEAST_RELATIVE / rtol, hopeless=HOPELESS, enough=ENOUGH, brief=BRIEF,
             looser=looser, between=BETWEEN, doubt=DOUBT, unlike=UNLIKE,
         )  # fmt: skip

@@ -615,3 +615,23 @@ def test_other_numbers_need_no_other_code():
         numbers *= factor
         sol = solve(fun, (0.0, 1.0), np.ones((1, 3)), times=[1.0])
         np.testing.assert_allclose(sol.y[0, 0], np.exp(-numbers), rtol=1e-6)
+
+
+@pytest.mark.parametrize("seed", [0, 2, 8])
+def test_kinks_leave_no_large_errors_by_chance(seed):
+    """A soft wall: where steps end at the kink is a matter of chance, and so is the distance of two marches.
+
+    It is solved three times, with other members each time: what is known of those before says little of these.
+    """
+
+    def wall(t, y, a, b):
+        return [y[1], -a * y[0] - 5 * b * np.maximum(y[0] - 0.5, 0)]
+
+    rng = np.random.default_rng(seed)
+    for _ in range(3):
+        args = tuple(rng.uniform(0.7, 1.3, (2, 200)))
+        y0 = np.stack([rng.uniform(0.9, 1.1, 200), np.zeros(200)])
+        options = {"args": args, "t_eval": [25], "compile": True}
+        found = solve_ivp(wall, (0, 25), y0, rtol=1e-8, atol=1e-10, **options).y
+        exact = solve_ivp(wall, (0, 25), y0, rtol=1e-12, atol=1e-14, **options).y
+        assert np.all(np.abs(found - exact) <= 10 * (1e-10 + 1e-8 * np.abs(exact)))
