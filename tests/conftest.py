@@ -108,8 +108,8 @@ class Clock:
 
     def timed(self, step):
         def timed_step(y, *arguments):
-            self.now += self.call + self.state * len(y)
-            self.states += len(y)
+            self.now += self.call + self.state * y.shape[0]
+            self.states += y.shape[0]
             return step(y, *arguments)
 
         return timed_step

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 
 from .._arrays.cached import cached_property
-from .._arrays.namespace import Array, quiet
+from .._arrays.namespace import Array, library, quiet
 from .._functions.step import Step
 
 MEMORY = 64
@@ -96,12 +96,17 @@ class Stopwatch:
         return max(1, min(BATCH, BATCH_NUMBERS // math.prod(self._states.shape[1:])))
 
     def _seconds(self, count: int) -> float:
-        """Seconds of a call on `count` states whose result is stored: the best of three, or fewer if they take long."""
+        """Seconds of a call on `count` states whose result is stored: the best of three, or fewer if they take long.
+
+        The first call of a size is not timed where a library may load or compile something for it.
+        """
         xp = self._step.xp
         stack = xp.concat([self._states] * -(-count // self._states.shape[0]))[:count, ...]
         kept = xp.empty_like(stack)
         times: list[float] = []
         with quiet():
+            if library(stack) != "numpy":
+                kept[...] = self._step(stack, slice(0, count))
             while len(times) < 3 and (not times or sum(times) < self._allowance):
                 begin = time.perf_counter()
                 kept[...] = self._step(stack, slice(0, count))

@@ -74,6 +74,7 @@ typedef struct {
     char *stacks, *arrays[64];
     uint64_t mapped[64];
     uint64_t seed;
+    int64_t number; /* of the tile, which it draws when it starts */
     int32_t current, block, count, vote, voted;
 } device;
 
@@ -124,7 +125,9 @@ uint32_t emulated_ballot(int32_t site, uint32_t mask, int32_t vote) {
     return votes;
 }
 
-int64_t emulated_add(int64_t *word, int64_t value) { return __atomic_fetch_add(word, value, __ATOMIC_RELAXED); }
+int64_t emulated_add(int64_t *word, int64_t value) {
+    return here->number = __atomic_fetch_add(word, value, __ATOMIC_RELAXED);
+}
 
 int64_t emulated_max(int64_t *word, int64_t value) {
     int64_t found = __atomic_load_n(word, __ATOMIC_RELAXED);
@@ -139,11 +142,13 @@ static void take(const void *word) {
     while (__atomic_test_and_set(&taken, __ATOMIC_ACQUIRE)) {}
 }
 
-int32_t emulated_late;    /* every other block writes messages of this kind late: the lowest two bits of their stamp */
+int32_t emulated_late;    /* tile 1 writes messages of this kind, the lowest bits of a stamp, after one was missed */
 int64_t emulated_seen[4]; /* how many messages of each kind were read */
 
 void emulated_post(uint64_t *word, uint64_t stamp, uint64_t number) {
-    if (emulated_late && here->block % 2 && stamp % 4 == (uint64_t)emulated_late) usleep(50000);
+    if (emulated_late && here->number == 1 && stamp % 4 == (uint64_t)emulated_late)
+        for (int k = 0; k < 10000 && __atomic_load_n(&emulated_seen[emulated_late - 1], __ATOMIC_RELAXED) == 0; k++)
+            usleep(1000);
     take(word);
     word[0] = stamp, word[1] = number;
     __atomic_clear(&taken, __ATOMIC_RELEASE);

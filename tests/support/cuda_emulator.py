@@ -252,7 +252,7 @@ def _jit():
 
 @contextmanager
 def slow_messages(kind):
-    """Every other block writes messages of one kind late; yields how many of each kind were read."""
+    """The second tile writes messages of one kind only after one was missed; yields how many of each kind were read."""
     late, seen = (
         ctypes.c_int32.in_dll(runtime(), "emulated_late"),
         (ctypes.c_int64 * 4).in_dll(runtime(), "emulated_seen"),

@@ -1,5 +1,6 @@
 """Segments, their propagators, and the march from one stage to the next."""
 
+import array_api_strict as xp
 import numpy as np
 import pytest
 from problems import N, each_structure, random_array
@@ -117,3 +118,20 @@ def test_little_is_spent_on_measuring_a_step_that_gains_nothing(clock):
     cost = _cost.Stopwatch(Step(clock.timed(lambda y: y), None, (), None, Dense(), np), np.ones((8, 3)), 500).cost
     assert clock.states <= 3 + 8
     assert _cost.sweeps(cost, 500, _cost.best_length(cost, 500)) > 500 * cost.looped
+
+
+def test_what_a_library_loads_for_a_size_is_not_its_cost(clock):
+    """Kernels of a device are compiled, and its libraries loaded, at a first call."""
+    sizes = set()
+
+    def loading(y):
+        if y.shape[0] not in sizes:
+            sizes.add(y.shape[0])
+            clock.now += 100.0
+        return y
+
+    step = Step(clock.timed(loading), None, (), None, Dense(), xp)
+    cost = _cost.Stopwatch(step, xp.ones((8, 3)), 10_000).cost
+    assert cost.looped == pytest.approx(clock.call + clock.state)
+    assert cost.call == pytest.approx(clock.call)
+    assert cost.state == pytest.approx(clock.state)
