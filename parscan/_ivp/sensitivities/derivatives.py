@@ -26,11 +26,13 @@ from ..output.dense_output import as_times
 from ..output.observation import Observation
 from .beside_breaks import beside_breaks
 from .converge_fully import close_enough, polished, with_nodes
+from .followed import beside_crossings, followed, reject_crossings
 from .forcing import Forcing
 from .gradient import by_forcing, by_parameters
 from .jacobian import Forcings
 from .jacobian_check import BY_DIFFERENCES, UNLIKE, exactly_linearised
-from .moving import Moving, beside_crossings, followed, jumping, moving, reject_crossings, sampled
+from .jumping import jumping, sampled
+from .moving import Moving, moving
 from .recorded_gradient import recording_of
 from .stale_check import SETTLED, has_changed, reject_changed, reject_others
 from .state_jumps import Jumps, state_jumps

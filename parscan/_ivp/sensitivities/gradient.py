@@ -15,8 +15,9 @@ from ..._functions.parameters import Chosen, Tree, as_same_structure, choose, le
 from ..._functions.points import Points
 from ..._functions.right_hand_side import RightHandSide
 from ..._recorded.budget import NoCodeError
+from .followed import beside_crossings, reject_crossings
 from .forcing import Forcing
-from .moving import Moving, beside_crossings, reject_crossings
+from .moving import Moving
 from .recorded_gradient import by_parameters as of_recorded
 from .trajectory import AdjointSolution, Trajectory
 

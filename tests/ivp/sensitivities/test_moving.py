@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parscan import solve_ivp
-from parscan._ivp.sensitivities import moving
+from parscan._ivp.sensitivities import between_crossings, crossing, followed, jumping, touches
 from parscan.warnings import StateJumpWarning
 
 SLOW = (pytest.param(name, marks=pytest.mark.slow) for name in ("Gauss", "DOP853", "RK45", "LSODA", "BDF"))
@@ -231,7 +231,7 @@ def test_members_of_a_batch_with_thresholds_of_their_own(method):
 
 
 def test_members_of_a_batch_with_too_many_thresholds_are_rejected(monkeypatch):
-    monkeypatch.setattr(moving, "TOGETHER", 3)
+    monkeypatch.setattr(followed, "TOGETHER", 3)
     sol = solve_ivp(relay, (0, 5), np.zeros((1, 2)), args=(np.array([0.4, 0.3]), 0.3), rtol=1e-9, atol=1e-11)
     with pytest.raises(RuntimeError, match="members cross thresholds of `fun` at too many times"):
         sol.gradient(np.ones_like(sol.y))
@@ -268,9 +268,9 @@ def test_stretches_one_by_one_are_those_at_once(monkeypatch):
     expected = derivatives(relay, (0.4, 0.3))
 
     def refused(*_):
-        raise moving.NoDerivativeError(0.0, "nothing")
+        raise crossing.NoDerivativeError(0.0, "nothing")
 
-    monkeypatch.setattr(moving._March, "_relocated", refused)
+    monkeypatch.setattr(between_crossings.BetweenCrossings, "_relocated", refused)
     for one, other in zip(derivatives(relay, (0.4, 0.3)), expected, strict=True):
         assert np.allclose(one, other, rtol=1e-9)
 
@@ -352,7 +352,7 @@ def test_initial_and_end_times_beside_jumps():
 
 
 def test_too_many_thresholds_are_warned_of(monkeypatch):
-    monkeypatch.setattr(moving, "LARGEST", 0)
+    monkeypatch.setattr(jumping, "LARGEST", 0)
     sol = solve_ivp(relay, (0, 5), [0.0], "Radau", args=(0.4, 0.3), t_eval=[5.0], rtol=1e-9, atol=1e-11)
     with pytest.warns(StateJumpWarning):
         sol.adjoint(np.ones((1, 1)))
@@ -509,6 +509,6 @@ def test_jumps_and_kinks_at_one_threshold(fun, y0, exact, method, compiled):
 def test_noise_beside_a_crossing_is_no_touch():
     """Crowded steps at a threshold leave extrema beside it: they are neither touches nor crossings."""
     modes = np.array([1.0, 1.0, 1.0, 0.0, 0.0])
-    assert moving._is_beside_crossing(modes, np.array([True, False, False, False, True]), 1)
-    assert not moving._is_beside_crossing(np.ones(5), np.array([True, False, False, False, True]), 1)
-    assert not moving._is_beside_crossing(modes, np.array([False, False, False, False, True]), 1)
+    assert touches.is_beside_crossing(modes, np.array([True, False, False, False, True]), 1)
+    assert not touches.is_beside_crossing(np.ones(5), np.array([True, False, False, False, True]), 1)
+    assert not touches.is_beside_crossing(modes, np.array([False, False, False, False, True]), 1)

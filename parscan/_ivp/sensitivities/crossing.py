@@ -1,0 +1,37 @@
+"""A crossing of a threshold: its time, the modes on either side, and what it adds; or none, with an exception."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..._arrays.namespace import Array
+
+REMEDY = "Make the jump smooth (np.tanh), or take differences of whole solutions."
+
+Rates = tuple[Array, Array]
+"""Derivatives of a crossing's time by the state right before, in a row, and by parameters."""
+
+
+class NoDerivativeError(RuntimeError):
+    """There is no derivative."""
+
+    def __init__(self, time: float, what: str) -> None:
+        super().__init__(f"at t = {time:.6g}, {what}: there the derivative does not exist. {REMEDY}")
+
+
+@dataclass(frozen=True, eq=False)
+class Crossing:
+    """
+    A time at which modes change: before and after `(k,)`.
+
+    `moves` are what the change of a time adds to the state, `(*batch, n)`, with the time's rates. The flags of the
+    guards that `count` are of those which jump at a time that depends on the state. `in_time`: none that changes
+    depends on the state.
+    """
+
+    time: float
+    before: Array
+    after: Array
+    moves: tuple[tuple[Array, Rates], ...]
+    counts: Array
+    in_time: bool
