@@ -90,20 +90,24 @@ def of_function(given: FunctionType, _: Any, parts: Sequence[Part]) -> Look:
     looks = [(place, look) for place, (_, look) in enumerate(parts[3 : 3 + count]) if look is not None]
     own = list(zip(names_of_own, parts[3 + count :], strict=True))
 
+    def is_same(given: Any) -> bool:
+        return (
+            given.__code__ is code
+            and given.__defaults__ is defaults
+            and given.__kwdefaults__ is None
+            and NAMES(given) == names
+            and tuple(given.__dict__) == names_of_own
+            and (of_globals is None or of_globals(given.__globals__))  # None: who looks at this function looks at them
+        )
+
     def look(given: Any) -> bool:
-        if given.__code__ is not code or given.__defaults__ is not defaults or given.__kwdefaults__ is not None:
-            return False
-        if NAMES(given) != names or (tuple(given.__dict__) != names_of_own if own else given.__dict__):
-            return False
-        if looks and not all(one(given.__closure__[place]) for place, one in looks):
+        if not is_same(given) or not all(one(given.__closure__[place]) for place, one in looks):
             return False
         if of_defaults is not None and not of_defaults(given.__defaults__):
             return False
-        if own and not all(_is_as_before(given.__dict__[name], one) for name, one in own):
-            return False
-        return of_globals is None or of_globals(given.__globals__)  # None: who looks at this function looks at them
+        return all(_is_as_before(given.__dict__[name], one) for name, one in own)
 
-    return look
+    return look if looks or own or of_defaults is not None else is_same
 
 
 def of_cell(_: CellType, __: Any, parts: Sequence[Part]) -> Look:
@@ -131,7 +135,7 @@ def of_space(given: dict[str, Any], names: dict[str, bool], parts: Sequence[Part
                 return False
         return get("__name__") == called
 
-    return look
+    return look if names else lambda given: given.get("__name__") == called
 
 
 def of_module(_: ModuleType, names: dict[str, bool], parts: Sequence[Part]) -> Look:

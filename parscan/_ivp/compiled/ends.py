@@ -158,12 +158,10 @@ class Ends:
     def numbers(self, y0: Any) -> tuple[float, ...]:
         """The initial state; raises `Unusual` if it is not one of floats, or if integers are not just as good."""
         kind = type(y0)
-        if kind is type(self._like):
-            if y0.dtype != self._like.dtype or y0.ndim != 1:
+        if kind is not list and kind is not tuple:
+            if kind is not type(self._like) or y0.dtype != self._like.dtype or y0.ndim != 1:
                 raise Unusual
             y0 = y0.tolist()
-        elif kind is not list and kind is not tuple:
-            raise Unusual
         found = tuple(y0)
         if len(found) != self._size or not FLOATS.issuperset(map(type, found)):
             found = tuple(map(_exact, found))
@@ -174,7 +172,9 @@ class Ends:
     def plan(self, t_span: Any, rtol: float, atol: float) -> Plan:
         """What the solve has in common with others; raises `Unusual` if it is to be found out anew."""
         begin, end = t_span
-        plan = self._plans.get((begin, end, rtol, atol)) or self._plan(begin, end, rtol, atol)
+        plan = self._plans.get((begin, end, rtol, atol))
+        if plan is None:
+            plan = self._plan(begin, end, rtol, atol)
         known = plan.known
         if known.method != self._method or self._held not in self._recorded.notes:
             raise Unusual
@@ -186,6 +186,8 @@ class Ends:
 
     def times(self, given: Any, span: tuple[float, float]) -> Times:
         """Times of the output; raises `Unusual` if they are not in order."""
+        if type(given) not in (list, tuple, type(self._like)):
+            raise Unusual  # masked arrays, and whatever else others refuse
         array, last = array_namespace(self._like).asarray(given), self._times
         if last is not None and last.are(array, span):
             return last

@@ -132,7 +132,16 @@ class Repeat:
         if events is None and not dense_output and (t_eval is None or len(t_eval)):
             ends = self.ends.get(t_eval is not None)
             if ends is not None:
-                return self._at_ends(ends, fun, t_span, y0, t_eval, args, rtol, atol)
+                recorded = self._recorded(args) if self.recorded.parameters else self.recorded
+                if not self.witness.holds(fun, args[len(recorded.parameters) :] if args else args):
+                    raise Unusual
+                plan = ends.plan(t_span, rtol, atol)
+                times = None if t_eval is None else ends.times(t_eval, plan.span)
+                start = ends.numbers(y0)
+                self.misses += 1
+                found = ends.solved(fun, plan, start, args, rtol, atol, recorded, times)
+                self.misses = 0.0
+                return found
         xp, recorded = array_namespace(self.like), self._recorded(args)
         span, state = (float(t_span[0]), float(t_span[1])), xp.asarray(y0)
         if state.dtype != self.like.dtype or state.ndim != 1 or len(t_span) != 2:
@@ -158,24 +167,6 @@ class Repeat:
         if dense_output or (events is not None and seen is None):
             return self._dense(problem, recorded, times, events, seen, dense_output=dense_output)
         return self._plain(problem, recorded, times, seen)
-
-    def _at_ends(
-        self, ends: Ends, fun: Any, t_span: Any, y0: Any, t_eval: Any, args: tuple[Any, ...], rtol: float, atol: float
-    ) -> IvpResult:
-        """The result where only the ends of steps are wanted, or values at given times."""
-        start, recorded = ends.numbers(y0), self._recorded(args)
-        if not self.witness.holds(fun, args[len(recorded.parameters) :]):
-            raise Unusual
-        plan = ends.plan(t_span, rtol, atol)
-        times = None
-        if t_eval is not None:
-            if type(t_eval) not in (list, tuple, type(self.like)):
-                raise Unusual
-            times = ends.times(t_eval, plan.span)
-        self.misses += 1
-        found = ends.solved(fun, plan, start, args, rtol, atol, recorded, times)
-        self.misses = 0.0
-        return found
 
     def _plain(self, problem: Problem, recorded: Recorded, times: Array | None, seen: Watched | None) -> IvpResult:
         """The result without polynomials between the ends of steps."""
