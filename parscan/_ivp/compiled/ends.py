@@ -143,7 +143,7 @@ class Ends:
         self._held, self._order = HELD, solver.form.order
         self._idle: dict[int, list[Ready]] = {0: []}
         """By the number of times of the output."""
-        self._is_between = solver.form.has_times
+        self.solver, self._is_between = solver, solver.form.has_times
         self._times: Times | None = None
         self._plans: dict[tuple[Any, ...], Plan] = {}
         self._fields = {

@@ -242,7 +242,7 @@ class Repeat:
         """Note further solvers."""
         self.solvers.update(solvers)
         for has_times, one in solvers.items():
-            if has_times not in self.ends and (
+            if (has_times not in self.ends or self.ends[has_times].solver is not one) and (
                 ends := ends_of(self.recorded, self.method, one, self.attempts, self.like)
             ):
                 self.ends[has_times] = ends

@@ -409,3 +409,12 @@ def test_functions_are_not_kept_alive(repeats):
     gc.collect()
     assert gone() is None
     assert len(_repeat._known) <= _repeat.KEPT
+
+
+def test_series_of_other_orders_are_repeated(repeats):
+    """At each tolerance, a series has an order of its own."""
+    fun = make()
+    for rtol in (1e-9, 1e-11):
+        sols = [solved(fun, rtol=rtol, atol=rtol) for _ in range(5)]
+        assert repeats[-1]
+        np.testing.assert_array_equal(sols[-1].y, sols[-2].y)
