@@ -23,6 +23,15 @@ from .text import Register, UnsupportedError
 PARTS = 13
 """Parts of a step at whose ends comparisons are watched."""
 
+EARLY = 2.0**-20
+"""
+Share of a step at whose end they are watched, too. A step may begin where a comparison has just changed. If the slope
+there leads back, the solution stays on the switch for a while; later in the step nothing is to be seen of it.
+"""
+
+LOOKS = PARTS + 1
+"""Places in a step at which comparisons are watched, with its end."""
+
 BRIEF, MANY = 1e-6, 8
 """Share of a step; and number of steps in a row that end before it, after which it is too much: a solution that stays
 where a comparison changes makes such steps only."""
@@ -80,7 +89,7 @@ class Switching(Between):
         super().extend(fields)
         fields.add("modes", np.float64, self.count + self._stairs)
         fields.add("switch levels", np.float64, self._stairs)
-        fields.add("switch values", np.float64, PARTS + 2, self.count)
+        fields.add("switch values", np.float64, LOOKS + 2, self.count)
         for what in ("share", "until"):
             fields.add(f"switch {what}", np.float64, 1)
         fields.add("switch seen", np.float64, self.count)
@@ -193,14 +202,14 @@ class Switching(Between):
             for k in range(self.count):
                 changes.set(changes.get() | ((row[k] > 0) ^ known[k]))
 
-        with code.for_(PARTS - 1) as part:
-            theta = (part + 1).to(np.float64) * (1 / PARTS)
+        with code.for_(LOOKS - 1) as look:
+            theta = self._share_of(look + 1)
             self.go_to(theta)
-            row = self._row(part + 1)
+            row = self._row(look + 1)
             self._evaluate(code.fma(h, theta, begin), self.state(), row)
             enter(row)
         self.copy_state("end")
-        last = self._row(PARTS)
+        last = self._row(LOOKS)
         self._evaluate(end, self.state(), last)
         enter(last)
         branch = code.if_(changes.get())
@@ -212,9 +221,15 @@ class Switching(Between):
             for k in range(self.count):
                 values[k] = last[k]
 
-    def _row(self, part: Value | int) -> Array:
-        """What is compared at the end of a part of a step."""
-        return self.number("switch values").after(part * self.count)
+    def _row(self, look: Value | int) -> Array:
+        """What is compared at a place in a step."""
+        return self.number("switch values").after(look * self.count)
+
+    def _share_of(self, look: Value) -> Value:
+        """The share of the step that is its place."""
+        code = self._members.code
+        even = (look - 1).to(np.float64) * (1 / PARTS)
+        return code.where(look.equals(LOOKS), 1.0, code.where(look.equals(1), EARLY, code.maximum(even, 0.0)))
 
     def _evaluate(self, t: Value, state: Array, row: Array) -> None:
         members, code, time = self._members, self._members.code, self.own("time")
@@ -244,15 +259,15 @@ class Switching(Between):
         """Note where a comparison changes, if it does so before others."""
         code, holds = self._members.code, self.number("modes")[number] > 0
         values = self.number("switch values").after(number)
-        first = code.variable(PARTS + 1, np.int64)
-        with code.for_(PARTS) as k:
-            part = PARTS - k
-            changed = (values[part * self.count] > 0) ^ holds
-            first.set(code.where(changed, part, first.get()))
+        first = code.variable(LOOKS + 1, np.int64)
+        with code.for_(LOOKS) as k:
+            look = LOOKS - k
+            changed = (values[look * self.count] > 0) ^ holds
+            first.set(code.where(changed, look, first.get()))
         place = first.get()
-        before = (place - 1).to(np.float64) * (1 / PARTS)
-        with code.if_((place <= PARTS) & (before < best.get())):
-            after = code.where(place.equals(PARTS), 1.0, place.to(np.float64) * (1 / PARTS))
+        before = self._share_of(place - 1)
+        with code.if_((place <= LOOKS) & (before < best.get())):
+            after = self._share_of(place)
             first_value, last_value = values[(place - 1) * self.count], values[place * self.count]
             zero, _ = self.zero(lambda x: self._at(number, x), before, after, first_value, last_value, passes=True)
             with code.if_(zero <= best.get()):
@@ -262,7 +277,7 @@ class Switching(Between):
     def _at(self, number: int, theta: Value) -> Value:
         """What is compared at a share of the step."""
         self.go_to(theta)
-        row = self._row(PARTS + 1)
+        row = self._row(LOOKS + 1)
         self._evaluate(self.time_at(theta), self.state(), row)
         return row[number]
 

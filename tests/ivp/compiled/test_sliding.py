@@ -60,6 +60,11 @@ def friction_reference(end):
     return y
 
 
+def pulled(t, y):
+    """A force that grows: what reaches zero shortly before it is as large as the friction rests for a moment."""
+    return [-t - np.sign(y[0])]
+
+
 def solve(fun, span, y0, rtol=1e-8, **options):
     sol = solve_ivp(fun, span, y0, rtol=rtol, atol=rtol, compile=True, **options)
     assert sol.success
@@ -97,6 +102,15 @@ def test_friction(rtol):
     sol = solve(friction, (0.0, 30.0), [3.0, 0.0], rtol)
     np.testing.assert_allclose(sol.y[:, -1], friction_reference(30.0), rtol=10 * rtol, atol=10 * rtol)
     assert sol.message.count("Filippov") == 1
+
+
+@pytest.mark.parametrize("rtol", [1e-6, 1e-8, 1e-10])
+@pytest.mark.parametrize("rest", [1e-1, 1e-2, 1e-3])
+def test_a_rest_that_is_briefer_than_a_step(rest, rtol):
+    """Without it the value would be larger by half the square of the rest, at all tolerances."""
+    arrival = 1.0 - rest
+    sol = solve(pulled, (0.0, 3.0), [arrival + arrival**2 / 2], rtol)
+    assert sol.y[0, -1] == pytest.approx(-2.0, rel=10 * rtol)
 
 
 def released_exact(t):
