@@ -113,7 +113,10 @@ def pullback(recording: Recording, parameters: Sequence[int]) -> Pullback:
 
 def summing(recording: Recording, parameters: Sequence[int]) -> Pullback:
     """
-    The same with the program `(bar, y, ..., g) -> (g + bar ∂f/∂y, left, right, alone)` of a function like its `y`.
+    The same with the program `(bar, y, ..., limits, g, after) -> (g + bar ∂f/∂y, left, right, alone)`, `f` like `y`.
+
+    One more sum, the last one, counts the calls that miss the values `after`: the function is evaluated anyway. Limits
+    are the distance that is no miss, and one in units of the values.
 
     Raises
     ------
@@ -122,8 +125,24 @@ def summing(recording: Recording, parameters: Sequence[int]) -> Pullback:
     """
     found, arguments = _collected(recording, parameters)
     state = _as_array(recording, recording.arguments[0], found)
-    pulled = _pullback(recording, found, arguments, [state], 2)
-    return replace(pulled, program=_steps_back(pulled.program))
+    pulled = _pullback(recording, found, arguments, [state, recording.result], 2)
+    program = _with_misses(_steps_back(pulled.program))
+    return replace(pulled, program=program, targets=np.append(pulled.targets, pulled.size), size=pulled.size + 1)
+
+
+def _with_misses(program: Program) -> Program:
+    """The program `(..., limits, g, after) -> (u, ..., alone)` of a program `(..., g) -> (u, value, ..., alone)`."""
+    last = len(program.arguments) - 1
+    graph, given, (found, value, *others, alone) = replayed(program, [*range(last), last + 1])
+    after, limits = (
+        RecordingArray(graph, graph.argument(number, shape, value.dtype), value.dtype)
+        for number, shape in ((last + 2, value.shape), (last, (2,)))
+    )
+    is_near = np.abs(value - after) <= limits[0] + limits[1] * np.abs(after)  # false where something is NaN
+    misses: Any = np.where(is_near.all(), value.dtype.type(0), value.dtype.type(1))
+    terms = alone.with_ids(np.append(np.ravel(alone.ids), np.ravel(misses.ids)))
+    every = [*given[:last], limits, given[last], after]
+    return extract(graph, [found, *others, terms], [Argument(one.shape, one.dtype) for one in every])
 
 
 def _collected(recording: Recording, parameters: Sequence[int]) -> tuple[_Collected, list[Argument]]:

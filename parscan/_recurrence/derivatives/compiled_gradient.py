@@ -3,12 +3,14 @@ Gradients by machine code, in one sweep backwards: of segments that overlap, wit
 
 Every lane marches a segment of time. It begins so many steps before its segment as the adjoint needs to forget where it
 began, and adds up the products of the adjoint states with the derivatives by the parameters, which wait for nothing.
+
+Each step is evaluated on the way: the sweep also counts those that no longer give their state of the trajectory.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..._arrays.namespace import Array, array_namespace, machine_epsilon, quiet
 from ..._arrays.threads import Threads
@@ -16,6 +18,7 @@ from ..._engine.tolerance import is_noise
 from ..._functions.at_points import CODES, LARGEST, pairs
 from ..._functions.verify import apart
 from ..._recorded.budget import COMPILING, PER_OPERATION, NoCodeError
+from ..checks.contradiction import WELL_OFF
 from .compiled_adjoint import LARGER, RECENT, SHARE, TRIED, in_rows, of_scan
 from .recorded import arguments, entered, noted
 from .solution import Solution
@@ -38,9 +41,28 @@ COPIED = 1 << 20
 """Bytes of a trajectory that is copied, so that the first step is no other than the rest."""
 
 
+class Swept(NamedTuple):
+    """The gradient by all parameters in a row, that by the initial state, and whether all steps are near."""
+
+    total: Array
+    y0: Array
+    stands: bool
+
+
+def swept(total: Array, y0: Array) -> Swept:
+    """Results of a sweep, whose last sum counts steps that are not near."""
+    return Swept(total[:-1], y0, bool(total[-1] == 0))
+
+
+def limits(solution: Solution) -> Array:
+    """Distances of a step from the trajectory that say nothing: an absolute one, and one in units of the states."""
+    tolerance, like = solution.tolerance, pairs(solution.y0)
+    return array_namespace(like).asarray([WELL_OFF * tolerance.atol, WELL_OFF * tolerance.rtol], dtype=like.dtype)
+
+
 def compiled_gradient(
     solution: Solution, recording: Recording, numbers: range, given: Sequence[Array], gradient: Array
-) -> tuple[Array, Array] | None:
+) -> Swept | None:
     """
     The gradient by all parameters in a row, and that by the initial state, if machine code pays and is right.
 
@@ -65,9 +87,11 @@ def compiled_gradient(
         return None
     try:
         summed = noted(recording.notes, "summed", lambda: summed_code(recording, numbers))
-        return _Backwards(solution, recording.notes, summed, given, gradient).found()
+        given = [*given, limits(solution)]
+        found = _Backwards(solution, recording.notes, summed, given, gradient).found()
     except NoCodeError:
         return None
+    return None if found is None else swept(*found)
 
 
 def pays(recording: Recording, seconds: float) -> bool:
@@ -85,12 +109,12 @@ def summed_code(recording: Recording, numbers: range) -> Summed:
     found = entered(lambda: summing(recording, numbers))
     if found.program.written > LARGEST:
         raise NoCodeError("has too many operations with its derivatives")
-    return Summed(found, range(numbers.start + 1, numbers.stop + 1))
+    return Summed(found, range(numbers.start + 1, numbers.stop + 2))  # with the limits
 
 
 class _Backwards:
     """
-    From the last step to the first one; all arrays begin at the last time. Step `t` needs `λ_t` and `g_{t-1}`.
+    From the last step to the first one; all arrays begin at the last time. Step `t` needs `λ_t`, `g_{t-1}` and `y_t`.
 
     The first step needs `y0` and no gradient: long trajectories are not copied for it, it has arrays of its own.
     """
@@ -119,13 +143,14 @@ class _Backwards:
         x = arguments(solution, solution.y0[None, ...], slice(0, steps))[1:]
         wanted = [one.dtype for k, one in enumerate(derived.program.arguments[1:]) if not self._is_parameter(k + 1)]
         self._gradient = gradient[::-1, ...]
-        y0, own = pairs(solution.y0)[None, ...], pairs(solution.trajectory)[: steps - 1, ...]
+        after = pairs(solution.trajectory)
+        y0, own = pairs(solution.y0)[None, ...], after[: steps - 1, ...]
         self._first: list[Array] | None = None
         if own.nbytes <= COPIED:
-            rows = [xp.concat([y0, own]), *x, xp.concat([xp.zeros_like(y0), gradient[: steps - 1, ...]])]
+            rows = [xp.concat([y0, own]), *x, xp.concat([xp.zeros_like(y0), gradient[: steps - 1, ...]]), after]
         else:
-            rows = [own, *(one[1:, ...] for one in x), gradient[: steps - 1, ...]]
-            first = [y0, *(one[:1, ...] for one in x), xp.zeros_like(y0)]
+            rows = [own, *(one[1:, ...] for one in x), gradient[: steps - 1, ...], after[1:, ...]]
+            first = [y0, *(one[:1, ...] for one in x), xp.zeros_like(y0), after[:1, ...]]
             self._first = [in_rows(one, dtype) for one, dtype in zip(first, wanted, strict=True)]
         self._rows = [in_rows(one, dtype)[::-1, ...] for one, dtype in zip(rows, wanted, strict=True)]
         self._count = self._rows[0].shape[0]
@@ -137,12 +162,12 @@ class _Backwards:
 
     def _is_parameter(self, number: int) -> bool:
         count = len(self._derived.program.arguments)
-        return count - 1 - len(self._given) <= number < count - 1
+        return count - 2 - len(self._given) <= number < count - 2
 
     def _sweep(self, rows: Sequence[Array], groups: int) -> Sweep:
         from ..._recorded.native.summed import Sweep  # noqa: PLC0415 - LLVM is slow to load
 
-        return Sweep(self._summed, self._code, [*rows[:-1], *[None] * len(self._given), rows[-1]], groups)
+        return Sweep(self._summed, self._code, [*rows[:-2], *[None] * len(self._given), *rows[-2:]], groups)
 
     def found(self) -> tuple[Array, Array] | None:
         """The gradient by the parameters, and by the initial state; None if the adjoint does not forget."""
@@ -192,7 +217,7 @@ class _Backwards:
             return ends[-1]
         # step `k` adds the row `k` of the gradient to its state
         before = early + length * xp.arange(1, segments)[:, None] - 1 - xp.arange(RECENT)
-        recent = xp.max(xp.abs(xp.reshape(self._rows[-1], (count, -1))[before, ...]), axis=1)
+        recent = xp.max(xp.abs(xp.reshape(self._rows[-2], (count, -1))[before, ...]), axis=1)
         size = xp.maximum(recent, xp.maximum(xp.abs(begins[1:]), xp.abs(ends[:-1])))
         with quiet():
             return ends[-1] if bool(xp.all(is_noise(begins[1:] - ends[:-1], size))) else None
@@ -202,7 +227,7 @@ class _Backwards:
         xp, begin, done = array_namespace(self._gradient), self._count // 2, 0
         begin = min(begin, self._count - longest)
         probe = self._sweep(self._rows, 1)
-        recent = xp.reshape(self._rows[-1][begin : begin + RECENT, ...], (RECENT, -1))
+        recent = xp.reshape(self._rows[-2][begin : begin + RECENT, ...], (RECENT, -1))
         starts = xp.zeros_like(probe.states())
         starts[1] = xp.max(xp.abs(recent), axis=0) + xp.abs(recent[0]) + 1
         probe.start(starts)
@@ -245,7 +270,7 @@ def check_code(
     """Compare states `after` a step from some states, and the sums of terms, with NumPy; raises `NoCodeError`."""
     xp, count = array_namespace(states), states.shape[0]
     fixed = [xp.broadcast_to(one[None, ...], (count, *one.shape)) for one in given]
-    shaped = [xp.reshape(one, (count, -1)) for one in (states, *rows[:-1], *fixed, rows[-1])]
+    shaped = [xp.reshape(one, (count, -1)) for one in (states, *rows[:-2], *fixed, *rows[-2:])]
     with quiet():
         found, *terms = derived.program(*shaped)
         off = bool(xp.any(apart(xp, after, xp.reshape(found, (count, -1)))))

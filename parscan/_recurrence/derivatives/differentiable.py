@@ -12,7 +12,7 @@ from .gradient import conditions, gradient
 from .jacobian import jacobian
 from .jacobians import Jacobians, is_not_differentiable
 from .solution import Solution
-from .stale_check import stands
+from .stale_check import at_a_glance, stands
 from .sweeps import adjoint, tangent
 
 
@@ -21,18 +21,31 @@ class Differentiable(Result[Solution]):
 
     def _differentiable(self, name: str) -> Solution:
         """The solution, for the derivative `name`; raises if it is not whole, or the step no longer gives it."""
+        solution, confirm = self._looked_at(name)
+        confirm()
+        return solution
+
+    def _looked_at(self, name: str) -> tuple[Solution, Callable[[], None]]:
+        """The same, before all steps are evaluated; and what does that, and raises, before any result is given out."""
         solution = self._whole(name)
-        if not stands(solution):
-            raise RuntimeError(
-                f"`{name}` cannot be evaluated: the step no longer gives this trajectory. `x`, `args`, `y` or "
-                "something else that the step reads has been changed since; solve again, or change copies."
-            )
+        known = at_a_glance(solution)
+
+        def confirm() -> None:
+            if not (stands(solution) if known is None else known):
+                raise RuntimeError(
+                    f"`{name}` cannot be evaluated: the step no longer gives this trajectory. `x`, `args`, `y` or "
+                    "something else that the step reads has been changed since; solve again, or change copies."
+                )
+
+        if known is False:
+            confirm()
         if is_not_differentiable(solution):
+            confirm()
             raise RuntimeError(
                 f"`{name}` does not exist: the step is not complex differentiable, as with np.abs(y) or np.conj(y). "
                 "Solve for the real and imaginary parts as components of a real state."
             )
-        return solution
+        return solution, confirm
 
     @property
     def derivatives(self) -> str:
@@ -226,4 +239,5 @@ class Differentiable(Result[Solution]):
         >>> {name: round(value, 6) for name, value in gradient.items()}
         {'decay': 11.5, 'gain': 6.125}
         """
-        return gradient(self._differentiable("gradient"), grad_y, params, vjp, steps_per_call)
+        solution, confirm = self._looked_at("gradient")
+        return gradient(solution, grad_y, params, vjp, steps_per_call, confirm)

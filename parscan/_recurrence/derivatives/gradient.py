@@ -34,11 +34,17 @@ from .sweeps import adjoint
 Product = Callable[..., Any]
 
 
-def gradient(solution: Solution, grad_y: Any, params: Any, vjp: Product | None, steps_per_call: int | None) -> Tree:
+Confirm = Callable[[], None]
+"""Raises if the step no longer gives the trajectory: it evaluates all steps, if no sweep found them near."""
+
+
+def gradient(
+    solution: Solution, grad_y: Any, params: Any, vjp: Product | None, steps_per_call: int | None, confirm: Confirm
+) -> Tree:
     """Gradient of a loss; see :meth:`parscan.RecurrenceResult.gradient`."""
     step, y = solution.step, solution.trajectory
     if vjp is None and steps_per_call is None and (known := recalled(solution, params)) is not None:
-        return _gradient(solution, grad_y, known[0], dict.fromkeys(known[1].keys, known[1]))
+        return _gradient(solution, grad_y, known[0], dict.fromkeys(known[1].keys, known[1]), confirm)
     chosen = choose(params, step.function, step.args, step.x, has_start=True)
     if vjp is not None and not callable(vjp):
         raise TypeError(f"`vjp` must be callable as vjp(adjoint, y, x, *args), got {type(vjp).__name__}.")
@@ -50,20 +56,24 @@ def gradient(solution: Solution, grad_y: Any, params: Any, vjp: Product | None, 
     for name, tree in zip(chosen.names, chosen.trees(step.x, step.args, solution.y0), strict=True):
         leaves(name, tree)  # raises for parameters without gradients, before any work is done
     if vjp is not None:
+        confirm()
         whole = _adjoint(solution, grad_y)
         return _by_products(solution, whole, chosen, vjp, steps_per_call or max(1, y.shape[0]))
     exact = _recorded(solution, chosen)
     if (together := next(iter(exact.values()), None)) is not None and set(together.keys) == _arguments(chosen):
         note(solution, params, chosen, together)
-    return _gradient(solution, grad_y, chosen, exact)
+    return _gradient(solution, grad_y, chosen, exact, confirm)
 
 
-def _gradient(solution: Solution, grad_y: Any, chosen: Chosen, exact: dict[Any, ByParameters]) -> Tree:
+def _gradient(
+    solution: Solution, grad_y: Any, chosen: Chosen, exact: dict[Any, ByParameters], confirm: Confirm
+) -> Tree:
     """The same by some parameters, with which the step is recorded as far as it can be."""
     if not isinstance(grad_y, Adjoint):
         grad_y = as_gradient(grad_y, solution.trajectory)
-        if (found := _in_one_sweep(chosen, exact, grad_y)) is not None:
+        if (found := _in_one_sweep(chosen, exact, grad_y, confirm)) is not None:
             return chosen.joined(found)
+    confirm()
     return chosen.joined(_by_recording_or_differences(solution, _adjoint(solution, grad_y), chosen, exact))
 
 
@@ -83,7 +93,9 @@ def _adjoint(solution: Solution, grad_y: Any) -> Adjoint:
     return as_adjoint(grad_y, solution.trajectory) if isinstance(grad_y, Adjoint) else adjoint(solution, grad_y)
 
 
-def _in_one_sweep(chosen: Chosen, exact: dict[int, ByParameters], gradient: Array) -> list[Tree] | None:
+def _in_one_sweep(
+    chosen: Chosen, exact: dict[int, ByParameters], gradient: Array, confirm: Confirm
+) -> list[Tree] | None:  # fmt: skip
     """The gradient by each parameter by machine code that needs no adjoint states, if all are recorded together."""
     every = list({id(one): one for one in exact.values()}.values())
     keys = [key for key in chosen.keys if key != START]
@@ -92,7 +104,10 @@ def _in_one_sweep(chosen: Chosen, exact: dict[int, ByParameters], gradient: Arra
     both = every[0].in_one_sweep(gradient)
     if both is None:
         return None
-    found: dict[Any, Tree] = {**both[0], START: both[1]}
+    by_arguments, by_y0, do_stand = both
+    if not do_stand:
+        confirm()
+    found: dict[Any, Tree] = {**by_arguments, START: by_y0}
     return [found[key] for key in chosen.keys]
 
 

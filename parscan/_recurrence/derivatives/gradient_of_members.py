@@ -11,7 +11,7 @@ from ..._arrays.threads import available_threads
 from ..._functions.at_points import AtPoints, pairs
 from ..._recorded.budget import NoCodeError
 from .compiled_adjoint import LARGER, SHARE, TRIED, WORTH_SWEEPING, in_rows, of_scan
-from .compiled_gradient import check_code, pays, summed_code
+from .compiled_gradient import Swept, check_code, limits, pays, summed_code, swept
 from .recorded import arguments, as_states, compare, noted
 from .solution import SAMPLE, Solution
 
@@ -24,9 +24,9 @@ FEWEST = 8
 
 def gradient_of_members(
     solution: Solution, record: Callable[[], Recording], numbers: range, given: Sequence[Array], gradient: Array
-) -> tuple[Array, Array] | None:
+) -> Swept | None:
     """
-    The gradient by all parameters in a row, and that by the initial state.
+    The gradient by all parameters in a row, and that by the initial state, with the check of all steps.
 
     None where that does not pay, or where the members depend on each other, or have parameters of their own. `record`
     records a step of one member; all else is as for `compiled_gradient`.
@@ -53,6 +53,7 @@ class _Members:
 
     def __init__(self, solution: Solution, recording: Recording, given: Sequence[Array]) -> None:
         self._solution, self._recording, self._given = solution, recording, given
+        self._fixed = [*given, limits(solution)]
         self._batch = solution.y0.shape[:-1]
         self._count = prod(self._batch)
 
@@ -79,7 +80,7 @@ class _Members:
 
         compare(solution, found)
 
-    def gradient(self, summed: Any, gradient: Array) -> tuple[Array, Array]:
+    def gradient(self, summed: Any, gradient: Array) -> Swept:
         """The gradient by the parameters, and by the initial states."""
         from ..._recorded.native.text import UnsupportedError  # noqa: PLC0415 - slow to import
 
@@ -90,15 +91,16 @@ class _Members:
         if count < lanes and solution.steps > lanes * SHARE * TRIED:
             raise NoCodeError("has steps for more lanes than there are members")
         try:
-            code = summed.with_parameters(self._given)
+            code = summed.with_parameters(self._fixed)
         except UnsupportedError as error:
             raise NoCodeError(str(error)) from error
         xp, steps = array_namespace(gradient), solution.steps
         x = arguments(solution, solution.y0[None, ...], slice(0, steps))[1:]
-        dtypes = [one.dtype for one in program.arguments[1 : 1 + 1 + len(x)]] + [program.arguments[-1].dtype]
+        dtypes = [one.dtype for one in (*program.arguments[1 : 1 + 1 + len(x)], *program.arguments[-2:])]
+        own, y0 = solution.trajectory, solution.y0[None, ...]
         ends = [
-            (solution.trajectory[: steps - 1, ...], *(one[1:, ...] for one in x), gradient[: steps - 1, ...]),
-            (solution.y0[None, ...], *(one[:1, ...] for one in x), xp.zeros_like(gradient[:1, ...])),
+            (own[: steps - 1, ...], *(one[1:, ...] for one in x), gradient[: steps - 1, ...], own[1:, ...]),
+            (y0, *(one[:1, ...] for one in x), xp.zeros_like(gradient[:1, ...]), own[:1, ...]),
         ]
         states = xp.reshape(self._rows(gradient[-1:, ...], program.arguments[0].dtype), (count, -1))
         total = xp.zeros(summed.derived.size)
@@ -106,19 +108,19 @@ class _Members:
         if "summed agrees" not in self._recording.notes:
             rows = [one[steps // 2 : steps // 2 + 1, ...] for one in parts[0]] if steps > 2 else parts[0]
             after, found = self._swept(summed, code, rows, states)
-            check_code(summed.derived, states, [one[0, ...] for one in rows], self._given, after, found)
+            check_code(summed.derived, states, [one[0, ...] for one in rows], self._fixed, after, found)
             self._recording.notes["summed agrees"] = True
         for rows in parts:
             states, found = self._swept(summed, code, rows, states)
             total = total + found
-        return total, xp.reshape(states, (-1,))
+        return swept(total, xp.reshape(states, (-1,)))
 
     def _swept(self, summed: Any, code: Any, rows: Sequence[Array], states: Array) -> tuple[Array, Array]:
         """States of all members after some steps, and the sums of their terms."""
         from ..._recorded.native.summed import Sweep  # noqa: PLC0415 - LLVM is slow to load
 
         groups, xp = -(-self._count // summed.lanes), array_namespace(states)
-        sweep = Sweep(summed, code, [*rows[:-1], *[None] * len(self._given), rows[-1]], groups, self._count)
+        sweep = Sweep(summed, code, [*rows[:-2], *[None] * len(self._fixed), *rows[-2:]], groups, self._count)
         places = xp.reshape(sweep.numbers, (-1,))
         sweep.start(states[places, ...])
         sweep.add(0, rows[0].shape[0], None)

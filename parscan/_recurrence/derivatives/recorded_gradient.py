@@ -82,8 +82,12 @@ class ByParameters:
             total = total + derived.summed(*code(*first, *given, pairs(states[times, ...])))
         return self._as_trees(total)
 
-    def in_one_sweep(self, gradient: Array) -> tuple[dict[int, Tree], Array] | None:
-        """The same, and the gradient by the initial state, of the derivatives of a loss by all states: if that pays."""
+    def in_one_sweep(self, gradient: Array) -> tuple[dict[int, Tree], Array, bool] | None:
+        """
+        The same, and the gradient by the initial state, of the derivatives of a loss by all states: if that pays.
+
+        The flag says that all steps still give the trajectory; without it, they may.
+        """
         found = None
         if self.solution.y0.ndim > 1:
             found = gradient_of_members(self.solution, self._of_member, self._numbers, self._given, gradient)
@@ -91,8 +95,8 @@ class ByParameters:
             found = compiled_gradient(self.solution, self.recording, self._numbers, self._given, gradient)
         if found is None:
             return None
-        y0 = as_states(found[1][None, ...], self.solution.y0)
-        return self._as_trees(found[0]), y0
+        y0 = as_states(found.y0[None, ...], self.solution.y0)
+        return self._as_trees(found.total), y0, found.stands
 
     def _of_member(self) -> Recording:
         """The same recording of a member of a batch."""

@@ -2,7 +2,8 @@
 
 A sample finds most changes, at no cost. Those of a few rows are found by copies of small arrays, and by the recording
 of the step, which is found again only while all that the step reads is as it was. Where there are no copies, or there
-is no recording, the residual of all steps decides: it takes a part of the time of any derivative.
+is no recording, the residual of all steps decides. Gradients by machine code evaluate all steps anyway, and compare
+them on the way; for other derivatives, the residual takes a part of their time.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ After = Callable[[Array, slice], Array]
 """States after some states, at these steps."""
 
 
-def stands(solution: Solution) -> bool:
-    """Whether the step still gives all states of its trajectory, within what the solve left open."""
+def at_a_glance(solution: Solution) -> bool | None:
+    """Whether the step still gives its trajectory, by a sample and copies; None if they do not tell."""
     if not solution.sample_stands():
         return False
     seen = solution.seen
@@ -39,6 +40,11 @@ def stands(solution: Solution) -> bool:
             return False
         if _is_unchanged(solution, seen):
             return True
+    return None
+
+
+def stands(solution: Solution) -> bool:
+    """Whether the step still gives all states of its trajectory, within what the solve left open: by their residual."""
     after = _values(solution)
     size = max(1, ENTRIES // max(1, prod(solution.y0.shape)))
     stretches = [(0, min(1, solution.steps))]
