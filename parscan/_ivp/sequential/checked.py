@@ -29,6 +29,12 @@ LEAST, MOST = 1e-3, 0.1
 FURTHER, TIGHTEST = 4, 1e-12
 """Largest number of further solves, and their smallest relative tolerance."""
 
+TIMES, CALLS = 5, 500
+"""
+A further solve has so many times the calls of the first one, and so many more: tolerances that are a thousand times
+tighter want fewer. Functions that contradict themselves want ever more.
+"""
+
 GROWTH = 1e6
 """
 Error, in the tolerances of the solve itself, from which on it is the solution that makes small changes grow: the errors
@@ -86,17 +92,18 @@ class Checked:
         return f" The estimated error at the end is {self.error:.2g} tolerances{why}."
 
 
-def checked(found: Checked, problem: Problem, solve: Callable[[Choice], Course]) -> Checked:
+def checked(found: Checked, problem: Problem, solve: Callable[[Choice, float], Course]) -> Checked:
     """
     A solve with its error, or one with tighter tolerances if that is large.
 
-    `solve` solves once more, by another choice. A solve that ended early has no estimate, nor has one that ended early
-    with looser tolerances.
+    `solve` solves once more, by another choice, with no more than so many calls of `fun`. A solve that ended early has no
+    estimate, nor has one that ended early with looser tolerances.
     """
     course = found.course
     if course.ending not in ENDED:
         return found
-    looser = _tried(solve, found.choice.scaled(LOOSER))
+    most = TIMES * course.nfev + CALLS
+    looser = _tried(solve, found.choice.scaled(LOOSER), most)
     if looser is None:
         return found
     found = replace(found, error=_apart(problem, course, looser) / GAIN)
@@ -109,7 +116,7 @@ def checked(found: Checked, problem: Problem, solve: Callable[[Choice], Course])
         if share > MOST * found.choice.share:
             break
         tighter = found.choice.scaled(share / found.choice.share)
-        further = _tried(solve, tighter)
+        further = _tried(solve, tighter, most)
         if further is None:
             break
         _add_counts(further, found.course)
@@ -117,10 +124,10 @@ def checked(found: Checked, problem: Problem, solve: Callable[[Choice], Course])
     return found
 
 
-def _tried(solve: Callable[[Choice], Course], choice: Choice) -> Course | None:
+def _tried(solve: Callable[[Choice, float], Course], choice: Choice, most: float) -> Course | None:
     """A further solve; None if it does not come to an end."""
     try:
-        found = solve(choice)
+        found = solve(choice, most)
     except Exception:  # it is only another look at a solution that is known
         return None
     return found if found.ending in ENDED else None

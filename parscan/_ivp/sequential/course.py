@@ -59,7 +59,8 @@ class Reading:
 class Course:
     """The solution so far: nodes with their states `(n,)`, polynomials between them if wanted, output at `times`.
 
-    `span` is the span of the whole problem. `used` are the solvers, with the times at which they began.
+    `span` is the span of the whole problem. `used` are the solvers, with the times at which they began. After some more
+    than `most_calls` of the right-hand side it ends.
     """
 
     span: tuple[float, float]
@@ -69,6 +70,7 @@ class Course:
     is_dense: bool
     watch: Watch
     reached: Reached | None = None
+    most_calls: float = inf
     pieces: list[Any] = field(default_factory=list)
     output: list[Array] = field(default_factory=list)
     given: int = 0
@@ -123,7 +125,7 @@ class Course:
             return self._ended(NOT_FINITE)
         step, nodes, states, origin = solver.step, self.nodes, self.states, reading.origin
         reached = self.reached or _untold
-        watched = reading.is_stiff is not None or reading.most_steps < inf
+        watched = reading.is_stiff is not None or min(reading.most_steps, self.most_calls) < inf
         shortest = SHORT * ulp(reading.origin + solver.t_bound) if reading.origin else 0.0
         long = surely_a_step(nodes[-1], reading.origin + solver.t_bound)
         taken = 0
@@ -171,8 +173,8 @@ class Course:
         """The reason to end after `taken` steps, if the solver has finished or makes no headway."""
         if status == "finished":
             return Termination.FINISHED
-        if taken >= reading.most_steps:
-            return self._failed(f"{reading.most_steps} steps did not suffice", Termination.LONG)
+        if taken >= reading.most_steps or self.nfev + solver.nfev > self.most_calls:
+            return self._failed(f"{taken} steps did not suffice", Termination.LONG)
         if reading.is_stiff is not None and reading.is_stiff(solver):
             return Termination.STIFF
         last = list(zip(self.nodes[-LAST:], self.states[-LAST:], strict=True)) if taken % STEPS == 0 else []

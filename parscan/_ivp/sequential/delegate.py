@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -53,13 +54,13 @@ def delegate(
     """Solve by SciPy's solvers, restarted at each breakpoint."""
     rhs = problem.right_hand_side()
 
-    def solve(choice: Choice, report: Report | None = None) -> tuple[Course, RightHandSide]:
-        return _course(choice, problem, rhs, options, times, events, report, is_dense=dense_output)
+    def solve(choice: Choice, report: Report | None = None, most_calls: float = inf) -> tuple[Course, RightHandSide]:
+        return _course(choice, problem, rhs, options, times, events, report, most_calls, is_dense=dense_output)
 
     course, within = solve(choice, report)
     found = Checked(course, choice)
     if choice.is_checked:
-        found = checked(found, problem, lambda other: solve(other)[0])
+        found = checked(found, problem, lambda other, most: solve(other, most_calls=most)[0])
     course, failure = found.course, found.failure
     if course.failure is not None:
         failure = _failure(course, course.failure, problem, within)
@@ -70,12 +71,12 @@ def delegate(
 
 def _course(
     choice: Choice, problem: Problem, rhs: RightHandSide, options: dict[str, Any], times: Array | None,
-    events: tuple[Event, ...] | None, report: Report | None, *, is_dense: bool,
+    events: tuple[Event, ...] | None, report: Report | None, most_calls: float, *, is_dense: bool,
 ) -> tuple[Course, RightHandSide]:  # fmt: skip
     """One solve, over all stretches; and the right-hand side in the last one."""
     first = problem.y0.astype(np.result_type(problem.y0.dtype, np.float64))
     watch = Watch(events or (), problem.args)
-    course = Course(problem.span, [problem.span[0]], [first], times, is_dense, watch)
+    course = Course(problem.span, [problem.span[0]], [first], times, is_dense, watch, most_calls=most_calls)
     for stretch in stretches(problem.span, problem.breaks):
         within = rhs if problem.breaks is None else rhs.within(stretch.low, stretch.high)
         _pass(stretch, choice, problem, within, options, course, report)

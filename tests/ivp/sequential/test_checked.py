@@ -102,13 +102,28 @@ def test_a_further_solve_that_raises_tells_nothing():
     sol = solve_ivp(lambda t, y: [-y[0]], (0, 1), [1.0])
     assert sol.error_estimate < 10
 
-    def raises(choice):
+    def raises(choice, most):
         raise RuntimeError
 
-    assert checked._tried(raises, Choice("LSODA")) is None
+    assert checked._tried(raises, Choice("LSODA"), math.inf) is None
 
 
 def test_named_methods_are_solved_once():
     sol = solve_ivp(kepler, (0, 20), orbit(0.1), "LSODA")
     assert math.isnan(sol.error_estimate)
     assert sol.nfev == scipy_solve_ivp(kepler, (0, 20), orbit(0.1), "LSODA").nfev
+
+
+@pytest.mark.filterwarnings("ignore::parscan.warnings.NondeterministicFunctionWarning")
+def test_further_solves_of_a_function_that_contradicts_itself_end():
+    """The tighter the tolerances, the more steps it wants."""
+    calls = [(0.0, 1.0)]
+
+    def fun(t, y):
+        late = next((call for call in reversed(calls) if call[0] <= t - 1), calls[0])[1]
+        calls.append((float(t), float(y[0])))
+        return [-late]
+
+    sol = solve_ivp(fun, (0, 4), [1.0], rtol=1e-3, compile=False)
+    assert not sol.success
+    assert len(calls) < 10_000
