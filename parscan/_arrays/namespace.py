@@ -50,6 +50,15 @@ _CHARS = "fdFD"
 DOUBLES = frozenset([float, np.float64])
 """Types of doubles."""
 
+ARRAY, DOUBLE = np.ndarray, np.dtype("d")
+"""The type of NumPy's arrays, and the dtype of nearly all."""
+
+from_bytes: Any = np.frombuffer
+"""An array of doubles, by default, from their bytes; it is read-only."""
+
+total: Any = np.add.reduce
+"""Sum along an axis; None: of all entries."""
+
 _all: Any = np.logical_and.reduce
 
 _OF_NUMPY = (np.ndarray, np.generic)
@@ -366,7 +375,8 @@ def _error_states() -> tuple[ContextVar[Any] | None, Any, Any]:
     return variable, Context().run(variable.get), ignored
 
 
-_ERRORS, _USUAL, _IGNORED = _error_states()
+ERRORS, UNCHANGED, IGNORED = _error_states()
+"""NumPy's variable of the handling of floating-point errors, its default, and its value if they are ignored."""
 
 
 class _Quiet:
@@ -375,12 +385,12 @@ class _Quiet:
     __slots__ = ("_token",)
 
     def __enter__(self) -> None:
-        assert _ERRORS is not None
-        self._token = _ERRORS.set(_IGNORED)
+        assert ERRORS is not None
+        self._token = ERRORS.set(IGNORED)
 
     def __exit__(self, *_: object) -> None:
-        assert _ERRORS is not None
-        _ERRORS.reset(self._token)
+        assert ERRORS is not None
+        ERRORS.reset(self._token)
 
 
 def quiet() -> AbstractContextManager[Any]:
@@ -389,22 +399,22 @@ def quiet() -> AbstractContextManager[Any]:
 
     It takes a fourth of the time of NumPy's own context, which makes the same value of the same variable anew.
     """
-    now = None if _ERRORS is None else _ERRORS.get()
-    return _Quiet() if now is not None and (now is _USUAL or now is _IGNORED) else np.errstate(all="ignore")
+    now = None if ERRORS is None else ERRORS.get()
+    return _Quiet() if now is not None and (now is UNCHANGED or now is IGNORED) else np.errstate(all="ignore")
 
 
 def quietly(fun: Callable[..., Any], *args: Any) -> Any:
     """What a function returns in the context `quiet`; in half of the time that this takes."""
-    now = None if _ERRORS is None else _ERRORS.get()
-    if now is None or (now is not _USUAL and now is not _IGNORED):
+    now = None if ERRORS is None else ERRORS.get()
+    if now is None or (now is not UNCHANGED and now is not IGNORED):
         with np.errstate(all="ignore"):
             return fun(*args)
-    assert _ERRORS is not None
-    token = _ERRORS.set(_IGNORED)
+    assert ERRORS is not None
+    token = ERRORS.set(IGNORED)
     try:
         return fun(*args)
     finally:
-        _ERRORS.reset(token)
+        ERRORS.reset(token)
 
 
 def to_numpy(x: Array) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
-from typing import Any
+from typing import Any, Literal
 
 from .._arrays.namespace import (
     Array,
@@ -35,6 +35,9 @@ READ_ONLY = (
 
 Times = slice | Sequence[int]
 """Numbers of time steps."""
+
+Outcome = Callable[[], Any]
+"""It returns what a call of a step returned, or raises its exception."""
 
 Stages = Callable[[Iterator[Any]], Iterator[Iterator[Any]]]
 """`stages(rows)` divides the rows of a trajectory into those that are marched one after the other."""
@@ -77,7 +80,7 @@ class Step:
         function: Callable[..., Any],
         x: Inputs,
         args: tuple[Any, ...],
-        jac: Callable[..., Any] | bool | None,
+        jac: Callable[..., Any] | Literal[True] | None,
         structure: Structure,
         xp: Namespace,
     ) -> None:
@@ -90,7 +93,9 @@ class Step:
         self.function = function
         self.x = x
         self.args = args
-        self._value, self._pair, self._jacobian = _calls(function, jac)
+        self._value, self._pair, self._jacobian = (
+            (function, _no_jacobian, _no_jacobian) if jac is None else _calls(function, jac)
+        )
 
     @property
     def value(self) -> Callable[..., Any]:
@@ -113,14 +118,17 @@ class Step:
         each = ((self._copy(states[i : i + 1, ...]), slice(t, t + 1)) for i, t in enumerate(points))
         return self.xp.concat([self._copy(self(*arguments)) for arguments in each])
 
-    def march(self, y: Array, start: int, stop: int, trajectory: Array, stages: Stages | None = None) -> Array:
+    def march(
+        self, y: Array, start: int, stop: int, trajectory: Array, stages: Stages | None = None,
+        outcome: Outcome | None = None,
+    ) -> Array:  # fmt: skip
         """Evaluate the steps `start` to `stop` one by one from `y`, `(1, *batch, n)`, writing the trajectory.
 
         The last state is returned. This loop does as little work as possible: the speed of every other method is
         compared with it. `stages` divides the steps: it is asked for the next stage when one is evaluated, and may end
-        the march, whose steps are written then.
+        the march, whose steps are written then. `outcome` is that of the first of these calls, if it was made already.
         """
-        call, first, kind, shape, dtype = self._caller(start, stop), y, type(y), y.shape, y.dtype
+        call, first, kind, shape, dtype = self._caller(start, stop, outcome), y, type(y), y.shape, y.dtype
         target = trajectory[start:stop, ...]
         kept: list[bytes] = []  # small states, in the order of their entries: writing each to its row takes longer
         keep = kept.append
@@ -154,8 +162,11 @@ class Step:
             write_rows(target, kept)
         raise _rejection("step", y, first, first.shape)
 
-    def _caller(self, start: int, stop: int) -> Callable[[Array], Any]:
+    def _caller(self, start: int, stop: int, outcome: Outcome | None = None) -> Callable[[Array], Any]:
         """The user's function of a state, with the arguments of one step after the other, from `start` on."""
+        if outcome is not None:
+            outcomes, call = [outcome], self._caller(start + 1, stop)
+            return lambda y: outcomes.pop()() if outcomes else call(y)
         function, x, args = self._value, self.x, self.args
         if x is None:
             return (lambda y: function(y, *args)) if args else function
@@ -279,7 +290,7 @@ def each_input(function: Callable[[Array], Array], x: Inputs) -> Inputs:
 
 
 def _calls(
-    function: Callable[..., Any], jac: Callable[..., Any] | bool | None
+    function: Callable[..., Any], jac: Callable[..., Any] | Literal[True]
 ) -> tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]:
     """The step alone, the step with its Jacobian, and the Jacobian alone, each as one callable."""
     if jac is True:
@@ -288,10 +299,8 @@ def _calls(
             lambda *arguments: _unpack(function(*arguments)),
             lambda *arguments: _unpack(function(*arguments))[1],
         )
-    if callable(jac):
-        # The Jacobian is called first, since a step may write to its state.
-        return function, (lambda *arguments: (jac(*arguments), function(*arguments))[::-1]), jac
-    return function, _no_jacobian, _no_jacobian
+    # The Jacobian is called first, since a step may write to its state.
+    return function, (lambda *arguments: (jac(*arguments), function(*arguments))[::-1]), jac
 
 
 def _no_jacobian(*_: Any) -> Any:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from math import inf
-from typing import Any
+from typing import Any, NamedTuple
 
 from .._arrays.namespace import Array
 from .._engine.march import PlannedMethod, Record
+from .._functions.step import Outcome
 from .._kernels.dispatch import is_loaded
 from .._linalg.dense import Dense
 from .._linalg.structure import Structure
@@ -24,7 +25,8 @@ from .compiled_segments import CompiledSegments, faster_segments, segments_of
 from .compiled_tangents import SWEEPS, TangentCode, faster_tangents, note_outcome, prepared_tangents
 from .cost import Stopwatch, best_length, sweeps
 from .decide import BRIEF, FEW, FEW_STEPS, LITTLE, SHORT, TOO_SHORT, Budget, Decision, Workload, decide
-from .loop import loop_in_stages
+from .derivatives.solution import Solution
+from .loop import first_not_finite, loop_in_stages
 from .methods import DAMPED, METHODS, Planner
 from .precedent import FEWEST, Precedent, precedent_of, recalled
 from .task import Task
@@ -67,8 +69,25 @@ class Choice:
     begun: Record | None = None
 
 
-def choose(task: Task, whole: WholeNumbers | None, budget: Budget) -> Choice:
-    """Choose as before, or check the user's functions on the first steps."""
+class First(NamedTuple):
+    """
+    The first steps of a loop, and all others if it was chosen meanwhile.
+
+    `evaluated` steps took `seconds` each; `reached` is the first one whose state is not finite, or `evaluated`.
+    `choice` is the loop, if it was chosen. `found` is its solution, if checks of that were made.
+    """
+
+    evaluated: int
+    reached: int
+    seconds: float
+    choice: Choice | None
+    found: Solution | None = None
+
+
+def choose(task: Task, whole: WholeNumbers | None, budget: Budget, first: First | None = None) -> Choice:
+    """Choose as before, or check the user's functions on the first steps, which may be evaluated already."""
+    if first is not None:
+        return _choose_after(task, whole, first, budget)
     steps = task.arrays.steps
     if steps * task.arrays.y0.size == 0 or (task.options.method == "sequential" and task.options.compiles is False):
         return Choice()
@@ -76,33 +95,55 @@ def choose(task: Task, whole: WholeNumbers | None, budget: Budget) -> Choice:
 
 
 def _choose_anew(task: Task, whole: WholeNumbers | None, budget: Budget) -> Choice:
-    """
-    Evaluate the first steps by the loop, and all of them if it is certainly chosen, or choose otherwise.
+    """Evaluate the first steps by the loop, and all of them if it is certainly chosen, or choose otherwise."""
+    return _choose_after(task, whole, _first_steps(task, whole), budget)
 
-    The choice is made by checks of the user's functions on the first steps.
-    """
-    steps, choice, seconds = task.arrays.steps, None, 0.0
-    first = min(FIRST_STEPS, steps)
+
+def resumed(task: Task, begun: First, outcome: Outcome | None) -> First:
+    """The same after a loop of these steps, which has the `outcome` of the next one if that was out of the ordinary."""
+    if outcome is not None:
+        return _first_steps(task, None, begun, outcome)
+    return begun._replace(reached=first_not_finite(task.trajectory, 0, begun.evaluated))
+
+
+def _first_steps(
+    task: Task, whole: WholeNumbers | None, begun: First | None = None, outcome: Outcome | None = None
+) -> First:
+    """Evaluate the first steps by the loop, and all of them if it is certainly chosen."""
+    start, _, seconds, choice, _ = begun or First(0, 0, 0.0, None)
+    first = min(FIRST_STEPS, task.arrays.steps)
 
     def stages(rows: Iterator[Any]) -> Iterator[Iterator[Any]]:
         nonlocal choice, seconds
+        if choice is not None:
+            yield rows
+            return
         each = []
         for count in (first // 2, first - first // 2):
             begin = time.perf_counter()
             yield islice(rows, count)
             each.append((time.perf_counter() - begin) / count if count else inf)
         seconds = min(each)
-        choice = _at_once(task, first, seconds) if whole is None else None
+        choice = at_once(task, first, seconds) if whole is None else None
         if choice is not None:
             yield rows
 
-    count, reached = loop_in_stages(task.step, task.arrays.y0, task.trajectory, stages)
+    count, reached = loop_in_stages(task.step, task.state(start), task.trajectory, stages, start, outcome)
+    return First(count, reached, seconds, choice)
+
+
+def _choose_after(task: Task, whole: WholeNumbers | None, begun: First, budget: Budget) -> Choice:
+    """The loop if it was chosen during the first steps, or a choice by checks of the user's functions on these."""
+    steps, reached, choice = task.arrays.steps, begun.reached, begun.choice
+    first = min(FIRST_STEPS, steps)
     if reached < first:
         return Choice()
     if choice is not None:
-        return _begun(choice, count if reached == count else steps, Record(looped=reached - first, reached=reached))
+        return _begun(
+            choice, reached if reached == begun.evaluated else steps, Record(looped=reached - first, reached=reached)
+        )
     if task.options.method == "sequential":
-        return _sequential(task, _first_states(task, first), seconds)
+        return _sequential(task, _first_states(task, first), begun.seconds)
     return _choose_by_checks(task, whole, _first_states(task, first), budget)
 
 
@@ -118,23 +159,21 @@ def _first_states(task: Task, count: int) -> Array:
     return task.arrays.xp.stack([task.state(t) for t in range(count)])
 
 
-def _at_once(task: Task, first: int, seconds: float) -> Choice | None:
+def at_once(task: Task, first: int, seconds: float) -> Choice | None:
     """The loop, if `auto` certainly chooses it; the first steps took some `seconds` each.
 
     The step is then not called for checks and measurements at the start, which would take as long as many steps of the
     loop.
     """
     options, left = task.options, task.arrays.steps - first
-    is_guided = _is_guided(task)
     least, looped = WARM * seconds * left, (seconds + CALL) * left
     if options.method != "auto" or options.compiles or looped >= LONG or _may_have_code(task, least):
         return None
-    choice = None
     if left < FEW_STEPS:
-        choice = _FEW
-    elif not is_guided and (looped < BRIEF or left < SHORT):
-        choice = _LITTLE if looped < BRIEF else _TOO_SHORT
-    return choice
+        return FEW_LEFT
+    if options.segment_length is not None or options.window is not None:
+        return None
+    return LITTLE_LEFT if looped < BRIEF else _TOO_SHORT if left < SHORT else None
 
 
 def _is_guided(task: Task) -> bool:
@@ -332,7 +371,7 @@ def _reason(decision: Decision, length: int = 0) -> str:
     return f"auto: {methods}, for {decision.because}{f'; segments of {length} steps' if length else ''}."
 
 
-_FEW, _LITTLE, _TOO_SHORT = (Choice(reason=_reason(one), is_checked=False) for one in (FEW, LITTLE, TOO_SHORT))
+FEW_LEFT, LITTLE_LEFT, _TOO_SHORT = (Choice(reason=_reason(one), is_checked=False) for one in (FEW, LITTLE, TOO_SHORT))
 """The loop for the steps after the first ones: made now, since a short loop takes as long as a few functions."""
 
 

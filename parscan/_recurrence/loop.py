@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .._arrays.elementwise import finite_rows
-from .._arrays.namespace import Array, all_finite, array_namespace, copy, quiet
-from .._functions.step import Stages, Step
+from .._arrays.namespace import Array, all_finite, array_namespace, copy, quietly
+from .._functions.step import Outcome, Stages, Step
 
 LOOK_EVERY = 128
 """Steps between two tests for states that are not finite; a test costs about half a step."""
@@ -30,33 +30,41 @@ def loop(
     return stop
 
 
-def loop_in_stages(step: Step, y: Array, trajectory: Array, stages: Stages) -> tuple[int, int]:
+def loop_in_stages(
+    step: Step, y: Array, trajectory: Array, stages: Stages, start: int = 0, outcome: Outcome | None = None
+) -> tuple[int, int]:
     """
-    Evaluate the first steps from the state `y`, at most `LOOK_EVERY` of them, in stages that may end earlier.
+    Evaluate the first steps, at most `LOOK_EVERY` of them, in stages that may end earlier.
 
+    The steps before `start` are evaluated already; `y` is the state after them, and `outcome` that of the next step.
     Returns how many were evaluated, and the first one whose state is not finite, or their number.
     """
-    begun = step.counts.npoints
-    _, reached = _looped(step, copy(y)[None, ...], trajectory, 0, min(LOOK_EVERY, trajectory.shape[0]), stages)
+    begun, end = step.counts.npoints - start, min(LOOK_EVERY, trajectory.shape[0])
+    _, reached = _looped(step, copy(y)[None, ...], trajectory, start, end, stages, outcome)
     return step.counts.npoints - begun, reached
 
 
 def _looped(
-    step: Step, state: Array, trajectory: Array, begin: int, end: int, stages: Stages | None = None
+    step: Step,
+    state: Array,
+    trajectory: Array,
+    begin: int,
+    end: int,
+    stages: Stages | None = None,
+    outcome: Outcome | None = None,
 ) -> tuple[Array, int]:
     """The state after the steps `begin` to `end`, and the first one whose state is not finite, or their end."""
-    counts = step.counts
+    counts, since = step.counts, begin if outcome is None else 0
     done = counts.npoints
     try:
-        with quiet():
-            state = step.march(state, begin, end, trajectory, stages)
+        state = quietly(step.march, state, begin, end, trajectory, stages, outcome)
     except Exception:
         t = begin + counts.npoints - done - 1
         # A state that is not finite came first: the exception is a consequence.
-        if t > begin and (bad := first_not_finite(trajectory, begin, t)) < t:
+        if t > since and (bad := first_not_finite(trajectory, since, t)) < t:
             return state, bad
         raise
-    return state, first_not_finite(trajectory, begin, begin + counts.npoints - done)
+    return state, first_not_finite(trajectory, since, begin + counts.npoints - done)
 
 
 def first_not_finite(trajectory: Array, start: int, stop: int) -> int:

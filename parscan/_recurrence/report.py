@@ -6,7 +6,9 @@ from collections.abc import Callable
 
 from .._arrays.namespace import Array
 from .._engine.march import Record, Solve
+from .._functions.counts import Counts
 from .._functions.step import Step
+from .._reporting.result_base import Deferred
 from .advice import advice
 from .checks.contradiction import Finding
 from .checks.whole_numbers import Inexact
@@ -68,9 +70,10 @@ def build_result(
     )
 
 
-def result_of_loop(trajectory: Array, looped: int, solution: Solution, choice: str) -> RecurrenceResult:
+def result_of_loop(
+    trajectory: Array, looped: int, solution: Solution | Deferred[Solution], choice: str, counts: Counts
+) -> RecurrenceResult:
     """The same for a loop that was chosen at the start and ended well, in a fraction of the time."""
-    counts = solution.step.counts
     found = object.__new__(RecurrenceResult)
     found.__dict__.update(
         y=trajectory,

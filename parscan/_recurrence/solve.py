@@ -9,19 +9,20 @@ from typing import Any, Literal
 
 from .._arrays.namespace import as_array
 from .._engine.march import Plan, Record, looped, march
-from .._functions.step import Step
+from .._functions.step import SMALL, Step
 from .._linalg.dense import Dense
 from .._linalg.structure import Structure
 from .._reporting.progress import Report, Watcher, check_watcher, watch
 from ..warnings import NondeterministicStepWarning
 from .advice import warn_if_slow
 from .arguments import as_arrays, as_options, as_structure, as_tolerance, check_functions
+from .brief import Left, brief_loop
 from .checks.check_jacobian import check_jacobian
 from .checks.check_step import check_broadcasting
 from .checks.checked_before import checked_before, note_checked
 from .checks.contradiction import Finding
 from .checks.whole_numbers import Inexact, WholeNumbers
-from .choose import FIRST_STEPS, Choice, choose
+from .choose import FIRST_STEPS, Choice, First, choose
 from .compiled_tangents import note_outcome
 from .decide import Budget
 from .derivatives.seen import seen
@@ -183,10 +184,14 @@ def solve_recurrence(
     True
     """
     others = jac, structure, method, guess, rtol, atol, max_iterations, segment_length, window, damping, progress
-    if (again := repeated(step, y0, x, length, args, compile, others)) is not None:
+    whole, begun = None, brief_loop(step, y0, x, length, args, compile, others)
+    if type(begun) is RecurrenceResult:
+        return begun
+    if begun is None and (again := repeated(step, y0, x, length, args, compile, others)) is not None:
         return again
-    if (usual := usual_task(step, y0, x, length, args, compile, others)) is not None:
-        whole = None
+    if isinstance(begun, Left):
+        task, choice, record, found = _solved(begun.task, None, None, begun.first)
+    elif (usual := usual_task(step, y0, x, length, args, compile, others)) is not None:
         task, choice, record, found = _solved(usual, None, None)
     else:
         given = _checked_task(step, y0, x, length, args, compile, others)
@@ -219,14 +224,17 @@ def _checked_task(
     return Task(Step(step, arrays.x, args, jac, family, arrays.xp), arrays, trajectory, tolerance, options)
 
 
-def _solved(task: Task, whole: WholeNumbers | None, report: Report | None) -> tuple[Task, Choice, Record, Solution]:
-    """The choice, and the march."""
-    choice = choose(task, whole, BUDGET)
+def _solved(
+    task: Task, whole: WholeNumbers | None, report: Report | None, begun: First | None = None
+) -> tuple[Task, Choice, Record, Solution]:
+    """The choice, and the march; `begun` are the first steps, if they are evaluated already."""
+    choice = choose(task, whole, BUDGET, begun)
     if choice.code is not None:
         task = Task(task.step, task.arrays, task.trajectory, task.tolerance, task.options, choice.code)
     elif not choice.methods:
         record = looped(task, choice.start, report, choice.begun)
-        return task, choice, record, _solution(task, record.reached)
+        found = None if begun is None else begun.found
+        return task, choice, record, found or _solution(task, record.reached)
     return _marched(task, choice, report)
 
 
@@ -281,7 +289,7 @@ def _conclude(
     if not choice.is_checked:
         trouble = _trouble_of_loop(task, found)
         if trouble is None and record.reached == task.arrays.steps:
-            return result_of_loop(task.trajectory, record.looped, found, choice.reason)
+            return result_of_loop(task.trajectory, record.looped, found, choice.reason, task.step.counts)
     step, trajectory, method = task.step, task.trajectory, task.options.method
     length = choice.length if choice.methods else 0
     prefixes = [range(each.begin, each.reached) for each in record.solves if each.reached < each.end]
@@ -307,7 +315,7 @@ def _trouble_of_loop(task: Task, found: Solution) -> Finding | None:
 
     The checks are made now; they raise the errors that other methods raise at the start.
     """
-    is_whole = found.broadcasts()
+    is_whole = found.broadcasts
     if is_whole and (not task.step.has_jacobian or checked_before(task.step)):
         return None
     states = found.before(0, min(FIRST_STEPS, found.steps))
@@ -329,10 +337,12 @@ def _rehearse() -> None:
     parscan is imported, a millisecond is one part in some hundreds. In the first solve, it would be a third of the time
     of a loop of a millisecond.
     """
-    y0, x = as_array("y0", [0.5]), as_array("x", [[0.5]] * FIRST_STEPS)
-    for _ in range(8):
-        solve_recurrence(lambda y: 0.5 * y, y0, length=FIRST_STEPS)
-        solve_recurrence(lambda y, x: 0.5 * y + x, y0, x)
+    many = as_array("y0", [0.5] * (SMALL // 8 + 1))
+    for y0 in (many[:1], many):  # on the straight way, and on the other one
+        x = as_array("x", [[0.5] * y0.size] * FIRST_STEPS)
+        for _ in range(8):
+            solve_recurrence(lambda y: 0.5 * y, y0, length=FIRST_STEPS)
+            solve_recurrence(lambda y, x: 0.5 * y + x, y0, x)
 
 
 _rehearse()

@@ -22,6 +22,9 @@ _TOLERANCES = {
 }
 """Default tolerances by the characters of NumPy's dtypes."""
 
+FOR_DOUBLES = _TOLERANCES["d"]
+"""That of float64."""
+
 _BY_CODE, _BY_FUNCTION, _AS_PAYS = (as_options("auto", 100, None, None, None, one) for one in (True, False, None))
 
 

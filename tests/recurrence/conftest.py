@@ -8,7 +8,7 @@ import pytest
 import parscan._recorded.native.compilation  # noqa: F401 - the compiler is loaded
 from parscan._engine import system
 from parscan._recorded.budget import RECORDING, Ledger, Measurements
-from parscan._recurrence import choose, code, compiled_segments, cost, precedent
+from parscan._recurrence import brief, choose, code, compiled_segments, cost, precedent
 
 CALL, STATE, BY_CODE = 1e-5, 2e-8, 1e-8
 """Seconds of a call of the step, what each stacked state adds, and those of a step by machine code."""
@@ -43,7 +43,8 @@ def steady_costs(request, monkeypatch):
         in_time = system.corrected
         monkeypatch.setattr(system, "corrected", lambda *given: in_time(*given[:-1], seconds=0.0))
         monkeypatch.setattr(cost.Stopwatch, "_seconds", lambda self, count: CALL + STATE * count)
-        monkeypatch.setattr(choose, "time", looked_at(choose.FIRST_STEPS / 2 * CALL))  # each half
+        for one in (brief, choose):
+            monkeypatch.setattr(one, "time", looked_at(choose.FIRST_STEPS / 2 * CALL))  # each half
         monkeypatch.setattr(code, "time", looked_at(RECORDING))
 
 

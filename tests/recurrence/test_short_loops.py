@@ -11,7 +11,7 @@ from problems import loop
 
 from parscan import Diagonal, Status, solve_recurrence
 from parscan._functions.step import Step
-from parscan._recurrence import choose
+from parscan._recurrence import brief, choose
 from parscan.warnings import NondeterministicStepWarning
 
 RNG = np.random.default_rng(11)
@@ -55,6 +55,7 @@ def test_one_call_besides_those_of_the_loop(name, steps):
 
 def test_slow_steps_that_are_too_few_for_sweeps(monkeypatch):
     monkeypatch.setattr(choose, "BRIEF", 0.0)
+    monkeypatch.setattr(brief, "BRIEF", 0.0)
     sol = solve_recurrence(mixing, np.zeros(2), X, compile=False)
     assert sol.nfev == 101
     assert "sweeps do not pay over fewer than 128 steps" in sol.message

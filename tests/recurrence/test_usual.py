@@ -2,23 +2,18 @@
 
 import subprocess
 import sys
-import warnings
-from dataclasses import fields
 from math import inf
 
 import numpy as np
 import pytest
+from all_layers import all_of_it, told
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 import parscan
-from parscan._engine.march import Record
 from parscan._recurrence import choose, code
-from parscan._recurrence.report import build_result
 from parscan._recurrence.solve import _checked_task
 from parscan._recurrence.usual import USUAL, usual_task
-
-solve = sys.modules["parscan._recurrence.solve"]
 
 STATES = {
     "one": np.array([0.5]),
@@ -121,36 +116,6 @@ def _steady():
         yield
 
 
-def told(*given, **options):
-    """All that a solve says: its result, or its error, and its warnings."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        try:
-            sol = parscan.solve_recurrence(*given, **options)
-        except Exception as error:
-            found = [type(error), str(error), getattr(error, "__notes__", ())]
-        else:
-            found = [getattr(sol, field.name) for field in fields(sol) if field.name not in ("y", "_solution")]
-            assert not sol.success or np.isfinite(sol.y).all()
-            found += [sol.y.dtype, sol.y.shape, sol.y.tobytes(), type(sol.y), set(vars(sol)), repr(sol)]
-            found += [str(sol.residual)] if isinstance(sol.y, np.ndarray) and given[0] is not writing else []
-    return found, [(one.category, str(one.message), one.filename) for one in caught]
-
-
-def all_of_it(*given, **options):
-    """The same with all checks and layers."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(solve, "usual_task", lambda *_: None)
-        patch.setattr(
-            solve,
-            "result_of_loop",
-            lambda trajectory, looped, found, choice: build_result(
-                found.step, trajectory, Record(looped=looped, reached=trajectory.shape[0]), found, choice, 0
-            ),
-        )
-        return told(*given, **options)
-
-
 @given(
     *(st.sampled_from(list(one)) for one in (STATES, INPUTS, LENGTHS, STEPS)),
     st.sampled_from([(), (2.0,), [], None]),
@@ -178,7 +143,8 @@ def all_of_it(*given, **options):
 def test_as_with_all_checks(state, inputs, length, step, args, compiles, steps):
     y0, x = STATES[state], INPUTS[inputs](steps)
     found, expected = (
-        one(STEPS[step](), y0, x, length=length, args=args, compile=compiles) for one in (told, all_of_it)
+        one(STEPS[step](), y0, x, length=length, args=args, compile=compiles, residual=step != "writing")
+        for one in (told, all_of_it)
     )
     assert found == expected
 
@@ -242,7 +208,7 @@ seen = set()
 sys.setprofile(lambda frame, event, _: seen.add(frame.f_code.co_name))
 import parscan
 sys.setprofile(None)
-assert {"usual_task", "result_of_loop", "single_rows", "broadcasts"} <= seen
+assert {"brief_loop", "usual_task", "result_of_loop", "single_rows", "broadcasts"} <= seen
 before = set(sys.modules)
 from parscan._recurrence.solve import BUDGET, _rehearse
 _rehearse()

@@ -39,10 +39,12 @@ class Seen:
 
 def seen(trajectory: Array, x: Inputs, recording: Recording | None = None) -> Seen | None:
     """What a solve has seen; None if its arrays are too large for copies."""
-    arrays = _arrays(trajectory, x)
-    if any(one.size * itemsize(one.dtype) > LARGEST for one in arrays):
-        return None
-    return Seen(tuple(map(_copied, arrays)), recording)
+    arrays, copies = _arrays(trajectory, x), []
+    for one in arrays:
+        if one.size * itemsize(one.dtype) > LARGEST:
+            return None
+        copies.append(_copied(one))
+    return Seen(tuple(copies), recording)
 
 
 def _arrays(trajectory: Array, x: Inputs) -> tuple[Array, ...]:

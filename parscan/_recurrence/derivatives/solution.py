@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from ..._arrays.cached import cached_property
 from ..._arrays.elementwise import rows_of
-from ..._arrays.namespace import Array, array_namespace, copy, machine_epsilon, quiet
+from ..._arrays.namespace import Array, array_namespace, copy, machine_epsilon, quiet, quietly
 from ..._engine.tolerance import Tolerance
 from ..._functions.evaluators import ONE_BY_ONE, STACKED, Evaluator, Evaluators
 from ..._functions.extremes import extreme_among_many
@@ -144,22 +144,22 @@ class Solution:
                 return found
         return None
 
+    @cached_property
     def broadcasts(self) -> bool:
         """Whether one call on the stacked states of a sample gives the trajectory of the loop again."""
         rows = min(SAMPLE, max(FEW, self.steps // SHARE, NUMBERS // math.prod(self.y0.shape)))
         stride = max(1, -(-self.steps // rows))
         before = [self.y0[None, ...], self.trajectory[stride - 1 : self.steps - 1 : stride, ...]]
         found = self.trajectory[0 : self.steps : stride, ...]
-        with quiet():
-            try:
-                after = self.step(self.step.xp.concat(before), slice(0, self.steps, stride))
-            except Exception:  # a step may reject stacked states
-                return False
-            # states of the trajectory are finite
-            if self.step.xp.all(after == found):
-                return True
-            share = min(self.tolerance.rtol, machine_epsilon(found.dtype) ** 0.5)
-            return alike(self.step.xp, after, found, share)
+        try:
+            after = quietly(self.step, self.step.xp.concat(before), slice(0, self.steps, stride))
+        except Exception:  # a step may reject stacked states
+            return False
+        # states of the trajectory are finite
+        if self.step.xp.all(after == found):
+            return True
+        share = min(self.tolerance.rtol, machine_epsilon(found.dtype) ** 0.5)
+        return bool(quietly(alike, self.step.xp, after, found, share))
 
     def contradiction(self, length: int, *, parallel: bool, prefixes: Iterable[range] = ()) -> Finding | None:
         """A contradiction between the step and a sample of the trajectory; None if there is none.

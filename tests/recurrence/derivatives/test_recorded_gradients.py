@@ -175,7 +175,7 @@ def test_parameters_are_not_recorded_again(exactly, monkeypatch, rng):
     for k in range(3):
         p = {"W": rng.standard_normal((2, 2)), "b": float(k)}
         sol = solve_recurrence(step, np.zeros(2), x, args=(p,), compile=False)
-        sol._solution.compiles = None
+        sol._solved("gradient").compiles = None
         adjoint = sol.adjoint(np.ones_like(x))
         before = len(recordings)
         sol.gradient(adjoint)
@@ -220,7 +220,7 @@ def test_against_differences(function, n, seed):
         g = rng.uniform(-1, 1, x.shape)
         adjoint = sol.adjoint(g)
         exact = sol.gradient(adjoint, 0)
-        sol._solution.compiles = False
+        sol._solved("gradient").compiles = False
         found = sol.gradient(adjoint, 0)
     some = np.isfinite(found) & np.isfinite(exact)
     assert np.abs(found - exact)[some].max(initial=0) <= 1e-4 * max(1, np.abs(exact[some]).max(initial=0))
