@@ -96,8 +96,8 @@ def checked(found: Checked, problem: Problem, solve: Callable[[Choice, float], C
     """
     A solve with its error, or one with tighter tolerances if that is large.
 
-    `solve` solves once more, by another choice, with no more than so many calls of `fun`. A solve that ended early has no
-    estimate, nor has one that ended early with looser tolerances.
+    `solve` solves once more, by another choice, with no more than so many calls of `fun`. A solve that ended early has
+    no estimate, nor has one that ended early with looser tolerances.
     """
     course = found.course
     if course.ending not in ENDED:
