@@ -3,7 +3,8 @@ Functions in modes, in machine code: steps end where a comparison of states chan
 
 Steps are taken in a mode, in which the function is smooth, also where a step has gone too far. Comparisons are watched
 on its polynomial. Where the first one of them changes, the step ends, at a place at which it has changed already; there
-the modes become what the state says.
+the modes become what the state says. Where a number turns before it is zero, as the parabola of three neighbours says,
+its extremum is searched: it may pass zero there for a short time.
 """
 
 from __future__ import annotations
@@ -38,6 +39,12 @@ where a comparison changes makes such steps only."""
 
 SPACES = 4.0
 """Length of the shortest step, in distances of neighbouring numbers at its time."""
+
+TURNS, SECTIONS, GOLDEN = 0.3, 24, 0.3819660112501051
+"""
+An extremum is searched where the parabola comes nearer to zero than this share of its three numbers, by so many golden
+sections, at this share of a bracket.
+"""
 
 NEAR = 0.1
 """
@@ -92,8 +99,9 @@ class Switching(Between):
         fields.add("switch values", np.float64, LOOKS + 2, self.count)
         for what in ("share", "until"):
             fields.add(f"switch {what}", np.float64, 1)
-        fields.add("switch seen", np.float64, self.count)
-        for what in ("crossed", "brief", "which", "left"):
+        for what in ("seen", "turn", "turn value", "turn begin", "turn first"):
+            fields.add(f"switch {what}", np.float64, self.count)
+        for what in ("crossed", "brief", "which", "left", "turned", "turn number", "turn look"):
             fields.add(f"switch {what}", np.int64, 1)
         if self._is_dense:
             fields.add("switch slopes", self._members.dtype, self._members.degree)
@@ -212,7 +220,8 @@ class Switching(Between):
         last = self._row(LOOKS)
         self._evaluate(end, self.state(), last)
         enter(last)
-        branch = code.if_(changes.get())
+        self._look_for_turns()
+        branch = code.if_(changes.get() | self.own("turned")[0].differs(0))
         with branch as other, members.module.function("cross_switch"):
             self._find()
         with code.else_(other):
@@ -220,6 +229,64 @@ class Switching(Between):
             values = self._row(0)
             for k in range(self.count):
                 values[k] = last[k]
+
+    def _look_for_turns(self) -> None:
+        """Search for extrema of numbers between places at which they are watched."""
+        code, modes, values, turn = self._members.code, self.number("modes"), self._row(0), self.own("turn")
+        self.own("turned")[0] = 0
+        with code.for_(self.count) as number:
+            turn[number] = np.inf
+            sign = modes[number]
+            with code.for_(LOOKS, 2) as look:
+                left, middle, right = (sign * values[(look + k) * self.count + number] for k in (-1, 0, 1))
+                bend, way = left - 2.0 * middle + right, right - left
+                are_before = (left > 0) & (middle > 0) & (right > 0)
+                turns = (bend > 0) & (code.abs(way) < 2.0 * bend)
+                is_near = middle - way * way / (8.0 * bend) < TURNS * code.maximum(left, right)
+                with code.if_(are_before & turns & is_near & turn[number].equals(np.inf)):
+                    self.own("turn number")[0], self.own("turn look")[0] = number, look
+                    with self._members.module.function("turn_switch"):
+                        self._turn()
+
+    def _turn(self) -> None:
+        """Note where a number has passed zero about an extremum, if it has."""
+        code = self._members.code
+        number, look = self.own("turn number")[0], self.own("turn look")[0]
+        number, look = code.variable(number, np.int64).get(), code.variable(look, np.int64).get()
+        is_above = self.number("modes")[number] > 0
+        low, high = code.variable(self._share_of(look - 1)), code.variable(self._share_of(look + 1))
+        begin, left = low.get(), code.variable(SECTIONS, np.int64)
+        near = [code.variable(begin + share * (high.get() - begin)) for share in (GOLDEN, 1 - GOLDEN)]
+        far = [code.variable(0.0), code.variable(0.0)]
+
+        def enter(place: Value, into: Variable) -> None:
+            share = code.variable(place)
+            value = self._at(number, share.get())
+            into.set(code.where(is_above, value, -value))
+            with code.if_((value > 0) ^ is_above):
+                left.set(0)
+                self.own("turn")[number], self.own("turn value")[number] = share.get(), value
+                self.own("turned")[0] = 1
+
+        enter(near[1].get(), far[1])
+        enter(near[0].get(), far[0])
+        self.own("turn begin")[number] = begin
+        self.own("turn first")[number] = self._row(look - 1)[number]
+        with code.while_(lambda: left.get() > 0):
+            left.set(left.get() - 1)
+            branch = code.if_(far[0].get() < far[1].get())
+            with branch as other:
+                high.set(near[1].get())
+                near[1].set(near[0].get())
+                far[1].set(far[0].get())
+                near[0].set(low.get() + GOLDEN * (high.get() - low.get()))
+                enter(near[0].get(), far[0])
+            with code.else_(other):
+                low.set(near[0].get())
+                near[0].set(near[1].get())
+                far[0].set(far[1].get())
+                near[1].set(high.get() - GOLDEN * (high.get() - low.get()))
+                enter(near[1].get(), far[1])
 
     def _row(self, look: Value | int) -> Array:
         """What is compared at a place in a step."""
@@ -265,16 +332,19 @@ class Switching(Between):
             changed = (values[look * self.count] > 0) ^ holds
             first.set(code.where(changed, look, first.get()))
         place = first.get()
-        before = self._share_of(place - 1)
-        with code.if_((place <= LOOKS) & (before < best.get())):
-            after = self._share_of(place)
-            first_value, last_value = values[(place - 1) * self.count], values[place * self.count]
+        last, turn = self._share_of(place - 1), self.own("turn")[number]
+        has_turned = turn <= last
+        before = code.where(has_turned, self.own("turn begin")[number], last)
+        with code.if_(((place <= LOOKS) | has_turned) & (before < best.get())):
+            after = code.where(has_turned, turn, self._share_of(place))
+            first_value = code.where(has_turned, self.own("turn first")[number], values[(place - 1) * self.count])
+            last_value = code.where(has_turned, self.own("turn value")[number], values[place * self.count])
             zero, _ = self.zero(lambda x: self._at(number, x), before, after, first_value, last_value, passes=True)
             with code.if_(zero <= best.get()):
                 best.set(zero)
                 self.own("which")[0] = number
 
-    def _at(self, number: int, theta: Value) -> Value:
+    def _at(self, number: int | Value, theta: Value) -> Value:
         """What is compared at a share of the step."""
         self.go_to(theta)
         row = self._row(LOOKS + 1)

@@ -192,3 +192,32 @@ def test_ends_of_steps_at_switches_do_not_add_up():
     )
     assert sol.success
     assert (np.abs(sol.y[:, -1] - expected) <= 30 * 1e-7 * (1 + np.abs(expected))).all()
+
+
+@pytest.mark.parametrize("way", [1, -1])
+@pytest.mark.parametrize("excess", [1e-2, 1e-3, 1e-4, 1e-6])
+def test_a_switch_that_is_passed_for_a_short_time(excess, way, left):
+    """A wave comes over a level at its crests, for less than a part of a step."""
+
+    def fun(t, y):
+        return [y[1], -y[0], np.where(way * y[0] > 1 - excess, 1.0, 0.0)]
+
+    sol = solve(fun, (0.0, 12.0), [0.0, 1.0, 0.0], 1e-9)
+    crests = np.sum((way * np.pi / 2) % (2 * np.pi) + 2 * np.pi * np.arange(3) < 12)
+    assert sol.y[2, -1] == pytest.approx(crests * 2 * np.arccos(1 - excess), rel=1e-6)
+    assert not left
+
+
+@pytest.mark.parametrize("rate", [20.0, 50.0])
+def test_a_switch_with_a_fast_forcing(rate):
+    """It is compared with a wave that no slope shows, whose crests are over a level here and there."""
+
+    def is_above(t):
+        return np.cos(t) + 0.3 * np.sin(rate * t) > 0.5
+
+    def fun(t, y):
+        return [y[1], -y[0], np.where(y[0] + 0.3 * np.sin(rate * t) > 0.5, 1.0, 0.0)]
+
+    t = np.linspace(0, 6, 6_000_001)
+    sol = solve(fun, (0.0, 6.0), [1.0, 0.0, 0.0], 1e-9)
+    assert sol.y[2, -1] == pytest.approx(np.mean(is_above(t)) * 6, abs=1e-5)
