@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf, prod
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +69,10 @@ ROWS = 1 << 16
 """Number of steps between two tests for states that are not finite, of loops that do not end there by themselves."""
 
 
+Purchase = Callable[[float], bool]
+"""`purchase(seconds)` adds the seconds of a loop, and says whether all of them pay for more code."""
+
+
 @dataclass
 class Code:
     """
@@ -91,8 +95,8 @@ class Code:
     """The recording of the step, to be forgotten if the code is wrong."""
     seconds: float = 0.0
     """Measured time of one step."""
-    is_enough: bool = True
-    """Whether no more code, for segments or with derivatives, would be compiled if loops took some more time."""
+    purchases: list[Purchase] = field(default_factory=list)
+    """More code, for segments or with derivatives, that is compiled once loops took some more time."""
 
     def march(
         self, state: Array, trajectory: Array, begin: int, end: int, report: Callable[[int], None] | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -97,7 +98,7 @@ class CompiledSegments:
 
     def pay(self, seconds: float) -> bool:
         """Whether compiling pays before a loop of so many seconds; otherwise it is entered into the ledger."""
-        return self.lanes.gain > 0 or LANES.pays(self.lanes.program, seconds)
+        return _pays(self.lanes, seconds)
 
     def prepared(self, states: Array, after: Array, steps: int) -> CompiledSegments:
         """
@@ -161,6 +162,11 @@ class CompiledSegments:
         return Segments(self.lanes, inputs, [outs], span.begin, span.end, span.length, threads)
 
 
+def _pays(lanes: Lanes, seconds: float) -> bool:
+    """Whether code is compiled already, or compiling pays before a loop of so many seconds, which are noted."""
+    return lanes.gain > 0 or LANES.pays(lanes.program, seconds)
+
+
 def _taken(array: Array, places: Array) -> Array:
     """Rows of an array; where all its rows are one, they stay so, because that is code of its own."""
     if array.strides[0]:
@@ -199,8 +205,9 @@ def faster_segments(code: Code, states: Array, after: Array, steps: int) -> Comp
     seconds = steps * code.seconds
     if seconds < WORTH_SWEEPING or code.program is None or isinstance(code.loop, Members):  # which fill vectors already
         return None
-    if not segments_of(code).pay(seconds):
-        code.is_enough = False
+    lanes = segments_of(code).lanes
+    if not _pays(lanes, seconds):
+        code.purchases.append(partial(_pays, lanes))
         return None
     segments, memory = _segments_and_memory(code, states, steps)
     if memory == inf:

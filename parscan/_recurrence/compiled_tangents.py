@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from math import inf, prod
 from typing import TYPE_CHECKING, Any
 
@@ -124,8 +125,7 @@ class TangentCode:
 
     def pays(self, seconds: float) -> bool:
         """Whether to compile before a solve of this many seconds; they are added to the program's time."""
-        program = self.lanes.program
-        return TANGENTS.pays(program, seconds, PER_ENTRY * prod(program.arguments[1].shape))
+        return _pays(self.lanes, seconds)
 
     def prepare(self, states: Array, after: Array, steps: int) -> None:
         """
@@ -176,6 +176,11 @@ class TangentCode:
             products=products,
         )  # fmt: skip
         segments.run(starts, 0, span.rounds)
+
+
+def _pays(lanes: Lanes, seconds: float) -> bool:
+    """Whether to compile before a solve of this many seconds; they are added to the program's time."""
+    return TANGENTS.pays(lanes.program, seconds, PER_ENTRY * prod(lanes.program.arguments[1].shape))
 
 
 def tangents_of(code: Code, structure: Structure, kept: Structure, n: int) -> TangentCode | None:
@@ -247,7 +252,7 @@ def faster_tangents(code: Code, structure: Structure, states: Array, after: Arra
     if tangents and _may_gain(tangents, program):
         if not tangents.lanes.gain:
             if not tangents.pays(seconds):
-                code.is_enough = False
+                code.purchases.append(partial(_pays, tangents.lanes))
                 return None
             tangents.prepare(states, after, steps)
         if tangents.swept < GAINS < tangents.share(steps):  # more steps would do

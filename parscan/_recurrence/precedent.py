@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .._arrays.namespace import Array
 from .._functions.step import Step
 from .._recorded.budget import NoCodeError
-from .code import Code, recalled_recording
+from .code import Code, Purchase, recalled_recording
 from .compiled_segments import CompiledSegments, may_be_faster
 from .decide import COMPILED_LOOP, Decision
 from .systems.recorded_step import record_step
@@ -64,6 +64,10 @@ class Precedent:
         Whether the inputs of the last solve were tried, or the choice was made with them.
     has_failed : bool
         Whether this is the loop in place of sweeps that failed.
+    purchases : tuple of callable
+        More code that may be faster, to be compiled once loops took as long as that.
+    is_bought : bool
+        Whether they did.
     """
 
     decision: Decision
@@ -76,6 +80,8 @@ class Precedent:
     changes: int = 0
     is_tried: bool = True
     has_failed: bool = False
+    purchases: tuple[Purchase, ...] = ()
+    is_bought: bool = False
 
     def code(self, step: Step) -> Code:
         """The code, with the inputs of a step."""
@@ -83,7 +89,7 @@ class Precedent:
 
     def is_due(self, given: bytes) -> bool:
         """Whether the choice is made anew at the next use, with this sample of the inputs, or tried with them."""
-        return is_power(self.uses + 1) or self._is_to_be_tried(given)
+        return self.is_bought or is_power(self.uses + 1) or self._is_to_be_tried(given)
 
     def _is_to_be_tried(self, given: bytes) -> bool:
         """
@@ -92,15 +98,21 @@ class Precedent:
         This takes as long as some ten thousand steps. It is tried for the first other inputs, the second, the fourth,
         the eighth and so on, and for others at their second solve.
         """
-        if self.lanes is not None or self.has_failed:
+        if self.lanes is not None or self.has_failed or self.purchases:
             return False
         return is_power(self.changes + 1, 2) if given != self.given else not self.is_tried
 
-    def note(self, given: bytes) -> None:
-        """Note a use."""
+    def note(self, given: bytes, steps: int) -> None:
+        """Note a use for some steps."""
         self.uses += 1
+        self.pay(steps)
         if self.lanes is None and not self.has_failed and given != self.given:
             self.given, self.changes, self.is_tried = given, self.changes + 1, False
+
+    def pay(self, steps: int) -> bool:
+        """Pay for more code by the time of a loop; whether it was paid."""
+        self.is_bought = True in [buy(steps * self.seconds) for buy in self.purchases]
+        return self.is_bought
 
     def segments(self, code: Code) -> CompiledSegments | None:
         """The same for several segments at a time."""
@@ -112,10 +124,11 @@ class Precedent:
 
 
 def precedent_of(choice: Decision, code: Code | None, segments: CompiledSegments | None) -> Precedent | None:
-    """A choice to be kept; None without a recording, or if more code will be compiled once loops took long enough."""
-    if code is None or code.recording is None or not code.is_enough:
+    """A choice to be kept, perhaps until loops took so long that more code is compiled; None without a recording."""
+    if code is None or code.recording is None:
         return None
-    return Precedent(choice, code.recording, code.loop, code.seconds, None if segments is None else segments.lanes)
+    lanes, purchases = (None, tuple(code.purchases)) if segments is None else (segments.lanes, ())
+    return Precedent(choice, code.recording, code.loop, code.seconds, lanes, purchases=purchases)
 
 
 def recalled(task: Task) -> Precedent | None:
@@ -130,10 +143,11 @@ def recalled(task: Task) -> Precedent | None:
         return None
     given = _given(task)
     is_due = precedent.is_due(given)
-    precedent.note(given)
+    is_bought = precedent.is_bought
+    precedent.note(given, task.steps)
     if not is_due:
         return precedent
-    if is_power(precedent.uses):
+    if is_bought or is_power(precedent.uses):
         return None
     precedent.is_tried = True
     return None if may_be_faster(precedent.code(task.step), task.arrays.y0, task.steps) else precedent
@@ -164,7 +178,7 @@ def _of_relative(task: Task) -> Precedent | None:
     one = _relatives.get(family)
     if family is None or one is None:
         return None
-    if is_power(one.uses + 1):  # the choice is made anew
+    if one.pay(task.steps) or is_power(one.uses + 1):  # the choice is made anew
         one.uses += 1
         return None
     from .._recorded.native.loop import compiled_loop  # noqa: PLC0415 - slow to import

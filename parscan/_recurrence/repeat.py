@@ -109,7 +109,7 @@ class Repeat:
         sample = sample_of(y0, parts)
         if precedent.is_due(sample):
             return None
-        precedent.note(sample)
+        precedent.note(sample, self.steps)
         steps = self.steps
         trajectory = self.xp.empty((steps, *y0.shape), dtype=y0.dtype)
         if not self.march(y0, parts, trajectory):

@@ -241,14 +241,34 @@ def test_integers_are_checked_at_every_solve(chosen):
     assert chosen == [0, 0]
 
 
-def test_a_choice_waits_until_segments_are_bought(monkeypatch, chosen):
+def forgetful_of_own_kind(rate):
+    """Operations of no other test: no code for segments of them is compiled yet."""
+    return lambda y, x: np.sin(np.cos(rate * y) - 2.0 * x) * rate
+
+
+@pytest.mark.parametrize("are_many", [False, True], ids=["one step", "other numbers"])
+def test_the_loop_serves_until_segments_are_bought(are_many, monkeypatch, chosen):
+    paid = []
+    monkeypatch.setattr(_compiled.LANES, "pays", lambda program, seconds: paid.append(seconds) or len(paid) >= 5)
+    steps = [forgetful_of_own_kind(0.4 + 0.001 * k) for k in range(9)] if are_many else [forgetful(0.4375)] * 9
+    found = [solve_recurrence(step, np.zeros(2), X, compile=True) for step in steps[:4]]
+    assert [sol.method for sol in found] == ["sequential"] * 4
+    assert chosen == [3, 4]
+    assert len(paid) == 4  # once by each solve
+    assert min(paid) > 0
+    assert [sol.nfev < 4 for sol in found] == [False, True, True, True]
+    methods = [solve_recurrence(step, np.zeros(2), X, compile=True).method for step in steps[4:]]
+    assert "jacobi" in methods[:2]
+    assert methods[-1] == "jacobi"
+
+
+def test_other_inputs_are_not_tried_before_segments_are_bought(monkeypatch, chosen):
     monkeypatch.setattr(_compiled.LANES, "pays", lambda program, seconds: False)
-    step = forgetful(0.4375)
-    assert [solve_recurrence(step, np.zeros(2), X, compile=True).method for _ in range(3)] == ["sequential"] * 3
-    assert chosen == [0, 3]
-    monkeypatch.setattr(_compiled.LANES, "pays", lambda program, seconds: True)
-    assert [solve_recurrence(step, np.zeros(2), X, compile=True).method for _ in range(3)] == ["jacobi"] * 3
-    assert chosen == [2, 6]
+    monkeypatch.setattr(_precedent, "may_be_faster", lambda *_: pytest.fail("tried"))
+    step = forgetful(0.4376)
+    for k in range(6):
+        assert solve_recurrence(step, np.zeros(2), X + k, compile=True).method == "sequential"
+    assert chosen == [5, 6]
 
 
 def test_choices_are_made_anew_now_and_then(chosen):
