@@ -38,10 +38,12 @@ class AtPoints:
     program : Program
     shared : tuple of int
         Numbers of arguments that are the same at all points.
+    several : bool, optional
+        Whether machine code evaluates several points at a time; by default, where its results are stored faster so.
     """
 
-    def __init__(self, program: Program, shared: tuple[int, ...] = ()) -> None:
-        self.program, self._shared = program, shared
+    def __init__(self, program: Program, shared: tuple[int, ...] = (), *, several: bool | None = None) -> None:
+        self.program, self._shared, self._several = program, shared, several
         self._code: Evaluator | None = None
         self._is_refused = program.written > LARGEST
         self._is_compared = False
@@ -59,7 +61,7 @@ class AtPoints:
         from .._recorded.native.text import UnsupportedError  # noqa: PLC0415
 
         try:
-            self._code = Evaluator(self.program, shared=self._shared)
+            self._code = Evaluator(self.program, several=self._several, shared=self._shared)
         except UnsupportedError:
             self._is_refused = True
 

@@ -12,6 +12,7 @@ import numpy as np
 from .array import RecordingArray, recorded
 from .differentiate import Cotangents
 from .graph import CONVERT, GATHER, INPUT, Graph
+from .misses import limits_and_values, miss
 from .program import Argument, Program, any_of, extract
 from .record import Recording
 from .switches import JUMPY
@@ -134,13 +135,8 @@ def _with_misses(program: Program) -> Program:
     """The program `(..., limits, g, after) -> (u, ..., alone)` of a program `(..., g) -> (u, value, ..., alone)`."""
     last = len(program.arguments) - 1
     graph, given, (found, value, *others, alone) = replayed(program, [*range(last), last + 1])
-    after, limits = (
-        RecordingArray(graph, graph.argument(number, shape, value.dtype), value.dtype)
-        for number, shape in ((last + 2, value.shape), (last, (2,)))
-    )
-    is_near = np.abs(value - after) <= limits[0] + limits[1] * np.abs(after)  # false where something is NaN
-    misses: Any = np.where(is_near.all(), value.dtype.type(0), value.dtype.type(1))
-    terms = alone.with_ids(np.append(np.ravel(alone.ids), np.ravel(misses.ids)))
+    limits, after = limits_and_values(value, last, last + 2)
+    terms = alone.with_ids(np.append(np.ravel(alone.ids), miss(value, limits, after)))
     every = [*given[:last], limits, given[last], after]
     return extract(graph, [found, *others, terms], [Argument(one.shape, one.dtype) for one in every])
 

@@ -18,9 +18,8 @@ from ..._engine.tolerance import is_noise
 from ..._functions.at_points import CODES, LARGEST, pairs
 from ..._functions.verify import apart
 from ..._recorded.budget import COMPILING, PER_OPERATION, NoCodeError
-from ..checks.contradiction import WELL_OFF
 from .compiled_adjoint import LARGER, RECENT, SHARE, TRIED, in_rows, of_scan
-from .recorded import arguments, entered, noted
+from .recorded import arguments, entered, limits, noted
 from .solution import Solution
 
 if TYPE_CHECKING:
@@ -52,12 +51,6 @@ class Swept(NamedTuple):
 def swept(total: Array, y0: Array) -> Swept:
     """Results of a sweep, whose last sum counts steps that are not near."""
     return Swept(total[:-1], y0, bool(total[-1] == 0))
-
-
-def limits(solution: Solution) -> Array:
-    """Distances of a step from the trajectory that say nothing: an absolute one, and one in units of the states."""
-    tolerance, like = solution.tolerance, pairs(solution.y0)
-    return array_namespace(like).asarray([WELL_OFF * tolerance.atol, WELL_OFF * tolerance.rtol], dtype=like.dtype)
 
 
 def compiled_gradient(

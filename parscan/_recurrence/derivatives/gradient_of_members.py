@@ -11,8 +11,8 @@ from ..._arrays.threads import available_threads
 from ..._functions.at_points import AtPoints, pairs
 from ..._recorded.budget import NoCodeError
 from .compiled_adjoint import LARGER, SHARE, TRIED, WORTH_SWEEPING, in_rows, of_scan
-from .compiled_gradient import Swept, check_code, limits, pays, summed_code, swept
-from .recorded import arguments, as_states, compare, noted
+from .compiled_gradient import Swept, check_code, pays, summed_code, swept
+from .recorded import arguments, as_states, compare, limits, noted
 from .solution import SAMPLE, Solution
 
 if TYPE_CHECKING:

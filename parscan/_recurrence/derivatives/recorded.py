@@ -15,6 +15,7 @@ from ..._functions.verify import apart, unlike_step
 from ..._linalg.dense import Dense
 from ..._linalg.structure import Structure
 from ..._recorded.budget import NoCodeError
+from ..checks.contradiction import WELL_OFF
 from ..systems.recorded_step import record_step
 from .solution import SAMPLE, Solution
 
@@ -90,6 +91,12 @@ def arguments(solution: Solution, states: Array, times: slice) -> list[Array]:
     x = solution.step.inputs(times)
     given = () if x is None else x if isinstance(x, tuple) else (x,)
     return [pairs(states), *map(pairs, given)]
+
+
+def limits(solution: Solution) -> Array:
+    """Distances of a step from the trajectory that say nothing: an absolute one, and one in units of the states."""
+    tolerance, like = solution.tolerance, pairs(solution.y0)
+    return array_namespace(like).asarray([WELL_OFF * tolerance.atol, WELL_OFF * tolerance.rtol], dtype=like.dtype)
 
 
 def recording_of(solution: Solution) -> Recording:

@@ -9,19 +9,25 @@ them on the way; for other derivatives, the residual takes a part of their time.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from math import prod
+from typing import TYPE_CHECKING
 
 from ..._arrays.elementwise import rows_of
 from ..._arrays.namespace import Array, array_namespace, copy, machine_epsilon, quiet
+from ..._functions.at_points import AtPoints, pairs
 from ..._functions.evaluators import ONE_BY_ONE, STACKED
 from ..._functions.response import roundings
 from ..._functions.verify import REORDERED, unlike_step
 from ..._recorded.budget import NoCodeError
 from ..checks.contradiction import WELL_OFF, tolerances_apart
 from ..systems.recorded_step import record_step
-from .recorded import arguments, as_states, recording_of
+from .recorded import arguments, as_states, entered, limits, noted, recording_of
 from .seen import Seen
 from .solution import Solution
+
+if TYPE_CHECKING:
+    from ..._recorded.record import Recording
 
 ENTRIES = 1 << 16
 """Entries of the states that are compared at once: many enough for threads, and few enough for a cache."""
@@ -45,7 +51,14 @@ def at_a_glance(solution: Solution) -> bool | None:
 
 def stands(solution: Solution) -> bool:
     """Whether the step still gives all states of its trajectory, within what the solve left open: by their residual."""
-    after = _values(solution)
+    if not solution.steps:
+        return True
+    recording = None
+    with suppress(NoCodeError):
+        recording = recording_of(solution)
+        if not _some_miss(solution, recording):
+            return True
+    after = _values(solution, recording)
     size = max(1, ENTRIES // max(1, prod(solution.y0.shape)))
     stretches = [(0, min(1, solution.steps))]
     stretches += [(begin, min(begin + size, solution.steps)) for begin in range(1, solution.steps, size)]
@@ -62,11 +75,31 @@ def _is_unchanged(solution: Solution, seen: Seen) -> bool:
         return False
 
 
-def _values(solution: Solution) -> After:
+def _some_miss(solution: Solution, recording: Recording) -> bool:
+    """Whether some steps may give other states, by a quick test of all of them, in which nothing else is stored."""
+    code = noted(recording.notes, "misses", lambda: _misses(recording))
+    code.prepare(solution.steps)
+    for times in (slice(0, 1), slice(1, solution.steps)):
+        found = solution.trajectory[times, ...]
+        states = solution.trajectory[: solution.steps - 1, ...] if times.start else solution.y0[None, ...]
+        with quiet():
+            flags = code(*arguments(solution, states, times), limits(solution), pairs(found))[0]
+        if bool(array_namespace(flags).any(flags != 0)):
+            return True
+    return False
+
+
+def _misses(recording: Recording) -> AtPoints:
+    """What flags steps; raises `NoCodeError`."""
+    from ..._recorded.misses import missing  # noqa: PLC0415 - slow to import
+
+    found = entered(lambda: missing(recording.program))
+    return AtPoints(found, shared=(len(recording.arguments),), several=True)
+
+
+def _values(solution: Solution, recording: Recording | None) -> After:
     """What evaluates the step at many states: its recorded operations, or calls."""
-    try:
-        recording = recording_of(solution)
-    except NoCodeError:
+    if recording is None:
         evaluator = STACKED if solution.stacks else ONE_BY_ONE
         return lambda states, times: evaluator.values(solution.step, range(times.start, times.stop), copy(states))
     code = recording.notes["at points"]
