@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 from math import isfinite, isnan, nan
-from typing import Any
+from typing import Any, NamedTuple
 
 from .._arrays.counts import counted
 from .._arrays.namespace import Array, copy, library, machine_epsilon, quiet, random_moves
@@ -29,6 +29,29 @@ Solve = Callable[..., IvpResult]
 """The public function."""
 
 
+class Reading(NamedTuple):
+    """
+    Which arrays in `args` have numbers for each member.
+
+    Attributes
+    ----------
+    takes_apart : bool
+        Arrays whose last axes are those of the batch.
+    takes_ones : bool
+        Also such as have a single number along these axes.
+    """
+
+    takes_apart: bool
+    takes_ones: bool
+
+
+READINGS = Reading(True, False), Reading(True, True), Reading(False, False)
+"""In this order; the first one with which `fun` for a member alone is what it is in the batch.
+
+A vector of parameters that all members share may be as long as the batch, or both may have one entry.
+"""
+
+
 @dataclass(frozen=True)
 class OneByOne:
     """
@@ -37,13 +60,16 @@ class OneByOne:
     Parameters
     ----------
     problem : Problem
-        The batch. Arrays in its `args` whose last axes are those of the batch have numbers for each member.
+        The batch.
     solve : callable
         Solves a single problem.
+    reading : Reading
+        Which arrays in its `args` have numbers for each member.
     """
 
     problem: Problem
     solve: Solve
+    reading: Reading
 
     @cached_property
     def _indices(self) -> list[tuple[int, ...]]:
@@ -57,12 +83,12 @@ class OneByOne:
     def _own(self, arg: Any, index: tuple[int, ...]) -> Any:
         """The part of an argument that belongs to a member; all of it if that is the same for all."""
         batch = self.problem.batch
-        if not isinstance(arg, type(self.problem.y0)) or not arg.ndim:
+        if not self.reading.takes_apart or not isinstance(arg, type(self.problem.y0)) or not arg.ndim:
             return arg
         lengths = arg.shape[-len(batch) :]
         of_batch = batch[len(batch) - len(lengths) :]
         fits = all(one in (1, length) for one, length in zip(lengths, of_batch, strict=True))
-        if not fits or all(one == 1 for one in lengths):
+        if not fits or (all(one == 1 for one in lengths) and not self.reading.takes_ones):
             return arg
         own = index[len(batch) - len(lengths) :]
         places: tuple[Any, ...] = tuple(0 if one == 1 else k for k, one in zip(own, lengths, strict=True))
@@ -114,6 +140,7 @@ class OneByOne:
             end = problem.span[1]
             is_short = isfinite(end) and float(first.t[-1]) != end
             times = xp.concat([first.t, xp.asarray([end])]) if is_short else first.t
+            times = times[xp.concat([xp.asarray([True]), xp.diff(times) != 0])]  # an event at the start doubles it
         y: Any = xp.full((problem.y0.shape[-1], times.shape[0], *problem.batch), nan, dtype=problem.y0.dtype)
         found = list[IvpResult]()
         length = abs(problem.span[1] - problem.span[0])
@@ -181,6 +208,18 @@ def solve_members(
     problem: Problem, solve: Solve, times: Array | None, options: dict[str, Any], report: Report | None
 ) -> IvpResult:  # fmt: skip
     """The result of a batch with events; raises if its members are no problems of their own."""
-    batch = OneByOne(problem, solve)
-    batch.reject_others()
-    return batch.result(times, options, report)
+    return as_single(problem, solve).result(times, options, report)
+
+
+def as_single(problem: Problem, solve: Solve) -> OneByOne:
+    """A batch as single problems; raises what refuses the first reading of its `args`, if none is accepted."""
+    refusals = list[ValueError]()
+    for reading in READINGS:
+        batch = OneByOne(problem, solve, reading)
+        try:
+            batch.reject_others()
+        except ValueError as refusal:
+            refusals.append(refusal)
+        else:
+            return batch
+    raise refusals[0]

@@ -138,3 +138,42 @@ def test_members_that_fail_are_named():
     assert "member 2 of the batch" in sol.message
     assert np.isnan(sol.y[0, -1, 2])
     assert sol.t_events[0][0] == pytest.approx([10 - 1 / 0.11], rel=1e-3)
+
+
+def test_a_batch_of_one_member_has_its_number_in_an_array():
+    def fun(t, y, rate):
+        return np.stack([-rate * y[0]])
+
+    sol = solve_ivp(
+        fun, (0, 2), np.ones((1, 1)), events=lambda t, y, rate: y[0] - 0.5, args=(np.array([2.0]),), rtol=1e-8
+    )
+    assert sol.t_events[0][0] == pytest.approx([np.log(2) / 2], rel=1e-6)
+
+
+@pytest.mark.parametrize("members", [1, 2])
+def test_parameters_of_all_members_may_be_as_many_as_these(members):
+    def fun(t, y, rates):
+        return [-rates[0] * rates[-1] * y[0]]
+
+    rates, start = np.array([2.0, 3.0])[:members], np.arange(1.0, members + 1)
+    sol = solve_ivp(fun, (0, 2), start[None, :], events=lambda t, y, rates: y[0] - 0.5, args=(rates,), rtol=1e-8)
+    for member in range(members):
+        expected = np.log(2 * start[member]) / (rates[0] * rates[-1])
+        assert sol.t_events[0][member] == pytest.approx([expected], rel=1e-6)
+
+
+def test_the_first_member_may_end_at_once():
+    """Its steps, at which all members are given, are then none."""
+    start = np.array([[0.0, 1.0], [-1.0, 1.0]])
+    sol = solve_ivp(lambda t, y: [y[1], -1 + 0 * y[1]], (0, 10), start, events=_at_ground)
+    assert sol.status == 1
+    assert sol.t_events[0][0] == pytest.approx([0.0], abs=1e-9)
+    assert sol.t_events[0][1] == pytest.approx([1 + np.sqrt(3)], rel=1e-3)
+    assert list(sol.t) == [0.0, 10.0]
+
+
+def _at_ground(t, y):
+    return y[0]
+
+
+_at_ground.terminal, _at_ground.direction = True, -1
