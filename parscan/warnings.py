@@ -43,5 +43,9 @@ class StateJumpWarning(ParscanWarning):
     """The right-hand side jumps where the state crosses a threshold; derivatives omit the motion of this crossing."""
 
 
+class KinkWarning(ParscanWarning):
+    """The right-hand side has kinks in the state at which the solution cannot get nodes; derivatives may be inexact."""
+
+
 class PointByPointWarning(ParscanWarning):
     """A right-hand side cannot be called for many times at once, and is called for one time after the other."""

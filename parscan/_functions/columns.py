@@ -16,6 +16,9 @@ from .points import Points, Varied, stretches
 if TYPE_CHECKING:
     from .._recorded.record import Recording
 
+SHORT = 1 / 64
+"""Share of a change that is tried, too, where the function has kinks."""
+
 
 def chosen_columns(params: Any, function: Callable[..., Any], args: tuple[Any, ...], x: Any = None) -> Chosen:
     """The parameters of a Jacobian; by default all of `args`. Raises for those that have no columns."""
@@ -123,8 +126,12 @@ class ByRecord:
         return columns
 
 
-def by_differences(points: Points, key: int, like: Array) -> Array:
-    """Derivatives `(m, ..., k)` at points by all entries of an argument, by central differences; `like` are values."""
+def by_differences(points: Points, key: int, like: Array, *, kinked: bool = False) -> Array:
+    """
+    Derivatives `(m, ..., k)` at points by all entries of an argument, by central differences; `like` are values.
+
+    If the function is `kinked`, smaller changes count where they give others: a kink lies within the larger ones.
+    """
     varied, xp, found = Varied(points, key), array_namespace(like), list[Array]()
     epsilon = machine_epsilon(like.dtype)
     with quiet(), noting_integers(f"args[{key}]", varied.tree):
@@ -133,10 +140,25 @@ def by_differences(points: Points, key: int, like: Array) -> Array:
                 parts = []
                 for begin, end in stretches(points.y0, like.shape[0], prod(like.shape[1:]), stacks=points.stacks):
                     y, times = points.before(begin, end), slice(begin, end)
-                    ahead, behind = (varied.values(position, changed(sign), y, times) for sign in (1.0, -1.0))
-                    parts.append((ahead - behind) / (2 * size))
+                    every = []
+                    for share in (1.0, SHORT) if kinked else (1.0,):
+                        ahead, behind = (
+                            varied.values(position, changed(sign * share), y, times) for sign in (1.0, -1.0)
+                        )
+                        every.append((ahead - behind) / (2 * share * size))
+                    parts.append(_shorter(every[0], every[-1]))
                 found.append(xp.concat(parts))
     return xp.stack(found, axis=-1) if found else xp.zeros((*like.shape, 0), dtype=like.dtype)
+
+
+def _shorter(own: Array, other: Array) -> Array:
+    """Quotients, from smaller changes where they are others than rounding explains."""
+    xp = array_namespace(own)
+    return (
+        xp.where(xp.abs(own - other) > machine_epsilon(own.dtype) ** POWER * xp.max(xp.abs(own)), other, own)
+        if own.size
+        else own
+    )
 
 
 def _changed(leaf: Leaf, epsilon: float) -> Iterator[tuple[float, Callable[[float], Leaf]]]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 from ..._arrays.namespace import Array
+from ...warnings import KinkWarning
 
 REMEDY = "Make the jump smooth (np.tanh), or take differences of whole solutions."
 
@@ -35,3 +37,13 @@ class Crossing:
     moves: tuple[tuple[Array, Rates], ...]
     counts: Array
     in_time: bool
+
+
+def warn_of_kinks(time: float, what: str) -> None:
+    """Warn that derivatives neglect kinks, the first at a time."""
+    warnings.warn(
+        f"{what}, the first at t = {time:.6g}: derivatives may be wrong by up to a tenth. Make the kinks smooth "
+        "(np.logaddexp, np.hypot), or differentiate solutions of fewer members.",
+        KinkWarning,
+        stacklevel=5,
+    )

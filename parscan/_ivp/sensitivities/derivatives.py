@@ -37,6 +37,7 @@ from .recorded_gradient import recording_of
 from .stale_check import SETTLED, has_changed, reject_changed, reject_others
 from .state_jumps import Jumps, state_jumps
 from .trajectory import AdjointSolution, Forced, Kicks, Trajectory
+from .with_kinks import warn_of_left, with_kinks
 
 
 class Variational(Protocol):
@@ -113,12 +114,15 @@ class Derivatives:
         """The trajectory with nodes where it crosses thresholds, and whether the record shows all jumps."""
         found = self._found
         if self.source.startswith(BY_DIFFERENCES):  # there is no record, or it is contradicted
-            return found, False
+            return with_kinks(found), False
         try:
             recorded = jumping(found.rhs, (), found.solution)
-            return (found if recorded is None else followed(recorded, found)), True
+            trajectory = found if recorded is None else followed(recorded, found)
+            if recorded is not None and recorded.kept is not None:
+                warn_of_left(trajectory)
+            return trajectory, True
         except NoCodeError:
-            return found, False
+            return with_kinks(found), False
 
     @cached_property
     def _jumps(self) -> Jumps | None:
@@ -156,9 +160,10 @@ class Derivatives:
         trajectory = self._trajectory if moving is None else moving.trajectory
         if moving is None and any(key != START for key in chosen.keys):
             reject_crossings(trajectory)
-        forcings = Forcings(rhs, chosen, moving)
+        forcings = Forcings(rhs, chosen, moving, trajectory.aside is not None)
         start, shifts = forcings.start(trajectory.solution.y), forcings.shifts(rhs.y0.shape[-1])
-        found, nodes = _changes(trajectory, y, times, forcings, start, shifts)
+        forced = forcings if trajectory.aside is None else trajectory.aside.of(forcings)
+        found, nodes = _changes(trajectory, y, times, forced, start, shifts)
         if self._jumps is not None and start.size:
             self._jumps.warn_of_changed(trajectory.solution.t, nodes)
         forcings.warn_of_moved_jumps()
@@ -256,11 +261,15 @@ class _Course:
         """Their solution, on the trajectory of parameters that move jumps if there are any, and the trajectory."""
         trajectory = self._trajectory if moving is None else moving.trajectory
         solved = _adjoint_solution(trajectory, *self._given, forcings=True)
+        if trajectory.aside is not None and solved.points:
+            solved = replace(solved, points=trajectory.aside.spread(*solved.points))
         self.nodes = solved.nodes
         return solved, trajectory
 
     def beside(self, adjoint: Array) -> Array:
         """Adjoint forcings, those at breakpoints moved to other stages, for parameters that may move a kink."""
+        if self._trajectory.aside is not None:
+            return adjoint
         return beside_breaks(self._trajectory.method, self._trajectory.solution, adjoint)
 
 
@@ -275,6 +284,8 @@ def _is_recorded(rhs: RightHandSide, key: int) -> bool:
 
 def _aside(forcing: Forcing, trajectory: Trajectory) -> Callable[[Array, Array], Array]:
     """A forcing, called a little aside of crossings."""
+    if trajectory.aside is not None:
+        return trajectory.aside.of(forcing)
     return lambda times, states: forcing(times, beside_crossings(trajectory, times, states))
 
 

@@ -9,7 +9,7 @@ from ..._arrays.namespace import Array
 from ..core.polynomial import PiecewisePolynomial
 from .between_crossings import ROUNDS, SETTLED, BetweenCrossings
 from .converge_fully import polished
-from .crossing import REMEDY, Crossing, NoDerivativeError
+from .crossing import REMEDY, Crossing, NoDerivativeError, warn_of_kinks
 from .crossings import crossings
 from .fixed_modes import fixed_along
 from .jumping import Jumping
@@ -46,11 +46,22 @@ def followed(found: Jumping, trajectory: Trajectory) -> Trajectory:
             raise NoDerivativeError(time, "the solution crosses a threshold of `fun`, and its states are complex")
         for flags in (jumps | kinks, jumps):
             if _are_few(solution, every, flags):
+                if bool(xp.any(kinks & ~flags)):
+                    _warn_of_many(every, kinks)
                 return BetweenCrossings(trajectory, found, every, flags).followed()
         raise RuntimeError(f"members cross thresholds of `fun` at too many times for one mesh. {APART}")
-    if is_complex or not bool(xp.any(kinks)) or not _are_few(solution, every, kinks):
+    if is_complex or not bool(xp.any(kinks)):
         return trajectory  # a function that is complex differentiable has no kinks
+    if not _are_few(solution, every, kinks):
+        _warn_of_many(every, kinks)
+        return trajectory
     return _with_kinks(found, trajectory, every, kinks)
+
+
+def _warn_of_many(every: Sequence[Crossing], kinks: Array) -> None:
+    """Warn of kinks at too many times."""
+    time = next(one.time for one in every if bool((kinks & (one.before != one.after)).any()))
+    warn_of_kinks(time, "members of the batch meet too many kinks of `fun` for one mesh")
 
 
 def _are_few(solution: PiecewisePolynomial, every: Sequence[Crossing], flags: Array) -> bool:

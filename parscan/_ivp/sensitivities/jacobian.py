@@ -29,11 +29,14 @@ class Forcings:
     chosen : Chosen
     moving : Moving, optional
         Jumps that some of the parameters move.
+    kinked : bool
+        Whether the right-hand side is known to have kinks.
     """
 
     rhs: RightHandSide
     chosen: Chosen
     moving: Moving | None = None
+    kinked: bool = False
     _seen: list[tuple[Array, Array]] = field(default_factory=list)
     _exact: dict[int, ByParameters | None] = field(default_factory=dict)
 
@@ -99,4 +102,4 @@ class Forcings:
         if found is not None:
             with suppress(NoCodeError):
                 return found.columns(times, states)
-        return by_differences(points_of(self.rhs, times, states), key, states)
+        return by_differences(points_of(self.rhs, times, states), key, states, kinked=self.kinked)

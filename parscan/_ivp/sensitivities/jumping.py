@@ -125,8 +125,6 @@ def jumping(rhs: RightHandSide, keys: Sequence[int], solution: PiecewisePolynomi
     if recording.notes["modes"] is None:
         return None
     found = _few_enough(Jumping(rhs, keys, recording, recording.notes["modes"]), solution)
-    if found is None:
-        return None
     xp = solution.xp
     times, states = sampled(solution)
     with quiet():
@@ -136,15 +134,17 @@ def jumping(rhs: RightHandSide, keys: Sequence[int], solution: PiecewisePolynomi
     return found if bool(xp.any(found.matters)) else None
 
 
-def _few_enough(found: Jumping, solution: PiecewisePolynomial) -> Jumping | None:
-    """The modes, without those of kinks where all would be too many; None if none remain."""
+def _few_enough(found: Jumping, solution: PiecewisePolynomial) -> Jumping:
+    """The modes, without those of kinks where all would be too many; raises if there are too many jumps, or none."""
     most = LARGEST // (solution.intervals * len(SHARES))
     if found.matters.shape[0] <= most:
         return found
     jumps = ~found.modes.kinks
     if int(found.xp.sum(jumps)) > most:
         raise NoCodeError("has too many thresholds")
-    return replace(found, modes=found.some(jumps), kept=jumps) if bool(found.xp.any(jumps)) else None
+    if not bool(found.xp.any(jumps)):
+        raise NoCodeError("has too many kinks")
+    return replace(found, modes=found.some(jumps), kept=jumps)
 
 
 def sampled(solution: PiecewisePolynomial) -> tuple[Array, Array]:

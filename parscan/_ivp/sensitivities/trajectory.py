@@ -13,6 +13,7 @@ from ..core.polynomial import PiecewisePolynomial
 from ..methods.discretisation import Discretisation
 from ..methods.tangent_linear import TangentLinear
 from ..output.observation import Observation
+from .aside import Aside
 
 KEPT = 2**28
 """Largest size in bytes of a tangent linear model that is kept for the next derivative."""
@@ -51,12 +52,14 @@ class Trajectory:
     method: Discretisation
     solution: PiecewisePolynomial
     kicks: Kicks = field(default_factory=dict)
+    aside: Aside | None = None
+    """How derivatives by parameters are taken at breakpoints, where there is no record."""
     _kept: list[TangentLinear] = field(default_factory=list)
 
     def on(self, solution: PiecewisePolynomial) -> Trajectory:
         """The same on another mesh that has all nodes at which changes are kicked."""
         kicks = {node_at(solution, float(self.solution.t[node])): kick for node, kick in self.kicks.items()}
-        return Trajectory(self.rhs, self.method, solution, kicks)
+        return Trajectory(self.rhs, self.method, solution, kicks, self.aside)
 
     def windows(self) -> list[slice]:
         """Groups of neighbouring intervals whose matrices fit into memory at once."""
