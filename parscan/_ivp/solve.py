@@ -45,6 +45,8 @@ CALLED: dict[str, Callable[[Workload], bool]] = {
 }
 """Reasons to try no machine code."""
 
+BY_DIFFERENCES = "Newton's method takes Jacobians by differences of `fun`."
+
 
 def solve_ivp(
     fun: Callable[..., Any],
@@ -292,8 +294,14 @@ def solve_ivp(
             found = _in_turn(attempt, offer.report, brief, after)
         except Overtaken as other:
             return _examined(repeated, other.found)
-        found, decisions = _examined(repeated, found), offer.settle()
+        found, decisions = _examined(repeated, found), (*offer.settle(), *_by_differences(found, problem))
         return replace(found, message=found.message + offer.remark, decisions=decisions) if decisions else found
+
+
+def _by_differences(found: IvpResult, problem: Problem) -> tuple[str, ...]:
+    """Whether Newton's method on a mesh took Jacobians by differences, as a sentence."""
+    is_so = found.iterations > 0 and found.njev > 0 and not found.compiled and problem.jac is None
+    return (BY_DIFFERENCES,) if is_so else ()
 
 
 def _stepped(

@@ -117,7 +117,7 @@ class IvpResult(Differentiable, Mapping[str, Any]):
     compiled : bool
         Whether machine code of `fun` solved the problem.
     decisions : tuple of str
-        Why it did not, if `compile` left that open.
+        Why it did not, if `compile` left that open, and whether methods on a mesh took Jacobians by differences.
     residual : float
         Largest `h * |y' - fun(t, y)|` of the continuous solution, in the units of `y`, where `h` is the length of the
         interval; sampled at the stages of every interval (at interpolation nodes for methods without stages). Evaluated

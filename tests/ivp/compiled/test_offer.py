@@ -82,7 +82,7 @@ def test_batches(shop):
 
 @pytest.mark.parametrize(
     "given",
-    [{"compile": False}, {"method": "Radau", "compile": False}, {"method": "RK45"}, {"lband": 1, "uband": 1},
+    [{"compile": False}, {"method": "RK45"}, {"lband": 1, "uband": 1},
      {"lband": 1, "uband": 1, "min_step": 1e-9}],
     ids=lambda given: next(iter(given)),
 )  # fmt: skip
@@ -114,6 +114,21 @@ def test_meshes_that_pay_for_code_say_so(shop):
     sol = solve(method="Radau")
     assert not sol.compiled
     assert "not yet taken as long" in sol.decisions[0]
+
+
+@pytest.mark.parametrize(("share", "compiles"), [(1e9, None), (0.0, False)])
+@pytest.mark.parametrize("method", ["Radau", "DOP853", "RK4"])
+def test_newtons_method_says_that_it_takes_differences(shop, share, compiles, method):
+    shop(share=share)
+    told = "Newton's method takes Jacobians by differences of `fun`."
+    assert told in solve(method=method, compile=compiles).decisions
+    assert told not in solve(method=method, compile=compiles, jac=[[0.0, 1.0], [-1.0, 0.0]]).decisions
+
+
+@pytest.mark.parametrize("method", ["Radau", "LSODA"])
+def test_code_and_methods_of_scipy_take_no_such_differences(shop, method):
+    shop(share=0.0)
+    assert solve(method=method).decisions == ()
 
 
 def test_a_guess_is_for_a_mesh(shop):
