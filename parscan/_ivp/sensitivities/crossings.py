@@ -7,7 +7,7 @@ from collections.abc import Callable
 from ..._arrays.namespace import Array, array_namespace, quiet
 from ..core.mesh import among
 from ..core.polynomial import PiecewisePolynomial
-from .crossing import Crossing, NoDerivativeError
+from .crossing import Crossing, NoDerivativeError, warn_of_kinks
 from .jumping import COMPARED, LARGEST, SHARES, Jumping, largest_sizes
 from .saltation import KINK, SAME, assessed
 from .touches import with_touches
@@ -36,7 +36,10 @@ def crossings(found: Jumping, solution: PiecewisePolynomial) -> list[Crossing]:
             if not rows.shape[0]:
                 return []
             if rows.shape[0] * PARTS * modes.shape[1] > LARGEST:
-                return _too_many(found, times, states, modes, rows)
+                kinks = found.modes.kinks[guards]
+                if bool(xp.any(kinks)):
+                    warn_of_kinks(float(times[rows[0]]), "the solution meets more kinks of `fun` than can be located")
+                return [] if bool(xp.all(kinks)) else _too_many(found, times, states, modes, rows)
             at = _bisected(found, solution, times[rows], times[rows + 1], guards, modes[rows, guards])
             known = found.at(at, solution.evaluate(at))[xp.arange(guards.shape[0]), guards]
             counts = ~found.modes.kinks[guards] if split >= NOISE else True

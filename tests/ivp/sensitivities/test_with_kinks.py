@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from parscan import solve_ivp
-from parscan._ivp.sensitivities import followed, jumping, with_kinks
+from parscan._ivp.sensitivities import crossings, followed, jumping, with_kinks
 from parscan._ivp.sensitivities.state_kinks import state_kinks
 from parscan.warnings import KinkWarning
 from tests.ivp.sensitivities.test_moving import ACTIVATIONS, KINKED, by_complex_steps, relay
@@ -136,4 +136,12 @@ def test_kinks_that_are_left_beside_jumps_are_warned_of(monkeypatch):
     sol = solve_ivp(fun, (0, 2), [0.0], "Radau", args=(0.35, 0.3), t_eval=[2.0], rtol=1e-7, atol=1e-9)
     monkeypatch.setattr(jumping, "LARGEST", 4 * len(jumping.SHARES) * sol._solution._found.solution.intervals)
     with pytest.warns(KinkWarning, match="beside its jumps"):
+        sol.adjoint(np.ones((1, 1)))
+
+
+def test_more_kinks_than_can_be_located_are_warned_of(monkeypatch):
+    monkeypatch.setattr(crossings, "LARGEST", 0)
+    fun, _, args, start = KINKED["minimum"]
+    sol = solve_ivp(fun, (0, 5), [start], "Radau", t_eval=[5.0], args=args, rtol=1e-7, atol=1e-9)
+    with pytest.warns(KinkWarning, match="more kinks of `fun` than can be located"):
         sol.adjoint(np.ones((1, 1)))
