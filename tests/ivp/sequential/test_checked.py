@@ -127,3 +127,15 @@ def test_further_solves_of_a_function_that_contradicts_itself_end():
     sol = solve_ivp(fun, (0, 4), [1.0], rtol=1e-3, compile=False)
     assert not sol.success
     assert len(calls) < 10_000
+
+
+@pytest.mark.parametrize("rtol", [1e-2, 3e-4])
+@pytest.mark.parametrize("middle", [31.0, 50.0, 77.7])
+def test_pulses_are_not_passed_over_twice(middle, rtol):
+    """A tenth of the span is long enough to be seen; LSODA alone passes over it, as nothing happens before."""
+
+    def fun(t, y):
+        return [np.exp(-(((t - middle) / 4) ** 2)) + 0 * y[0]]
+
+    sol = solve_ivp(fun, (0, 100), [0.0], rtol=rtol, compile=False)
+    assert abs(sol.y[0, -1] - 4 * math.sqrt(math.pi)) <= 10 * rtol * 4 * math.sqrt(math.pi)
