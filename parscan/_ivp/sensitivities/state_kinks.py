@@ -89,14 +89,16 @@ def _scale(values: Array) -> Array:
     return xp.max(xp.where(xp.isfinite(size), size, xp.zeros_like(size)), axis=0)
 
 
-def _values(rhs: RightHandSide, solution: PiecewisePolynomial, interval: Array, theta: Array) -> Array:
-    """Values `(k, p, C)` at shares `(k, p)` of intervals."""
+def _values(
+    rhs: RightHandSide, solution: PiecewisePolynomial, interval: Array, theta: Array, factor: float = 1.0
+) -> Array:
+    """Values `(k, p, C)` at shares `(k, p)` of intervals, of the states times a factor."""
     xp, (k, p) = solution.xp, theta.shape
     rows, shares = xp.repeat(interval, p), xp.reshape(theta, (-1,))
     begin = xp.take(solution.t, rows)
     times = begin + shares * (xp.take(solution.t, rows + 1) - begin)
     low, high = min(solution.t[0], solution.t[-1]), max(solution.t[0], solution.t[-1])
-    return xp.reshape(rhs(xp.clip(times, low, high), solution.state(rows, shares)), (k, p, -1))
+    return xp.reshape(rhs(xp.clip(times, low, high), factor * solution.state(rows, shares)), (k, p, -1))
 
 
 def _own(values: Array, column: Array) -> Array:
@@ -165,13 +167,17 @@ def _located(
         [found.low[:, None] - width[:, None] * steps, found.high[:, None] + width[:, None] * xp.flip(steps)], axis=1
     )
     values = _own(_values(rhs, solution, found.interval, theta), found.column)
+    rounded = _values(rhs, solution, found.interval, theta, 1 + ROUNDINGS * machine_epsilon(values.dtype))
+    noise = xp.max(xp.abs(_own(rounded, found.column) - values), axis=1)  # large terms may cancel
     left, right = values[:, :4], xp.flip(values[:, 4:], axis=1)
     misfit = sum(xp.abs(side[:, 0] - 3 * side[:, 1] + 3 * side[:, 2] - side[:, 3]) for side in (left, right))
     ahead = [side[:, 1] - 3 * side[:, 2] + 3 * side[:, 3] for side in (left, right)]  # one width further
     at_low, at_high = ahead[1] - left[:, 3], right[:, 3] - ahead[0]
     change = xp.abs(at_high - at_low)
     inside = at_low * at_high <= 0
-    clear = (change > CLEAR * misfit) & (change > NOISE * machine_epsilon(scale.dtype) * scale) & inside
+    clear = (
+        (change > CLEAR * misfit) & (change > noise) & (change > NOISE * machine_epsilon(scale.dtype) * scale) & inside
+    )
     share = at_low / xp.where(clear, at_low - at_high, xp.ones_like(change))
     return found.interval[clear], (found.low + share * width)[clear]
 
