@@ -40,7 +40,11 @@ class DiscontinuousParameterWarning(ParscanWarning):
 
 
 class StateJumpWarning(ParscanWarning):
-    """The right-hand side jumps where the state crosses a threshold; derivatives omit the motion of this crossing."""
+    """
+    The right-hand side jumps where the state crosses a threshold.
+
+    Derivatives omit the motion of this crossing; or the solution does not contain the crossing, and derivatives do.
+    """
 
 
 class KinkWarning(ParscanWarning):

@@ -16,7 +16,6 @@ from .crossings import crossings, narrowed
 from .fixed_modes import Fixed, fixed_along
 from .jumping import SHARES, Jumping, guards_at, largest_sizes
 from .saltation import by_components
-from .touches import TOUCH
 from .trajectory import Trajectory, node_at
 
 ROUNDS, SETTLED = 6, 1e-13
@@ -73,7 +72,7 @@ def _is_near(found: Jumping, solution: PiecewisePolynomial, one: Crossing, other
     with quiet():
         modes = found.at(times, states)
         far = xp.abs(guards_at(found, times, states, modes))[:, one.before != one.after]
-    return bool(xp.all(far[0, :] <= TOUCH * xp.max(far, axis=0)))
+    return bool(xp.all(far[0, :] <= found.touch * xp.max(far, axis=0)))
 
 
 class BetweenCrossings:

@@ -31,11 +31,11 @@ from .forcing import Forcing
 from .gradient import by_forcing, by_parameters
 from .jacobian import Forcings
 from .jacobian_check import BY_DIFFERENCES, UNLIKE, exactly_linearised
-from .jumping import jumping, sampled
+from .jumping import TOUCH, jumping, sampled, touch_of
 from .moving import Moving, moving
 from .recorded_gradient import recording_of
 from .stale_check import SETTLED, has_changed, reject_changed, reject_others
-from .state_jumps import Jumps, state_jumps
+from .state_jumps import Jumps, state_jumps, warn_of_missed
 from .trajectory import AdjointSolution, Forced, Kicks, Trajectory
 from .with_kinks import warn_of_left, with_kinks
 
@@ -80,6 +80,7 @@ class Derivatives:
         self._find, self._scale, self.fun, self._variational = find, scale, fun, variational
         self._refined: Trajectory | None = None
         self._settles = settles
+        self._touch = TOUCH if scale is None else touch_of(scale.tightest)
 
     @property
     def source(self) -> str:
@@ -116,13 +117,15 @@ class Derivatives:
         if self.source.startswith(BY_DIFFERENCES):  # there is no record, or it is contradicted
             return with_kinks(found), False
         try:
-            recorded = jumping(found.rhs, (), found.solution)
+            recorded = jumping(found.rhs, (), found.solution, self._touch)
             trajectory = found if recorded is None else followed(recorded, found)
-            if recorded is not None and recorded.kept is not None:
-                warn_of_left(trajectory)
-            return trajectory, True
         except NoCodeError:
             return with_kinks(found), False
+        if recorded is not None and recorded.kept is not None:
+            warn_of_left(trajectory)
+        if self._scale is not None and self.fun is not None:  # it is the solution itself, on its mesh
+            warn_of_missed(found.solution, trajectory.solution, self._scale)
+        return trajectory, True
 
     @cached_property
     def _jumps(self) -> Jumps | None:
@@ -155,7 +158,7 @@ class Derivatives:
                 return self._variational.jacobian(y, times, params)
         rhs = self._found.rhs
         chosen = chosen_columns(params, partial(rhs.function, None), rhs.args)
-        course = _Course(self._trajectory, rhs if self._followed[1] else None, y, times, y)
+        course = _Course(self._trajectory, rhs if self._followed[1] else None, y, times, y, self._touch)
         moving = course.moving([int(key) for key in chosen.keys if key != START])
         trajectory = self._trajectory if moving is None else moving.trajectory
         if moving is None and any(key != START for key in chosen.keys):
@@ -204,7 +207,8 @@ class Derivatives:
         if self._variational is not None and vjp is None and forcing is None:
             with suppress(NoCodeError):
                 return self._variational.gradient(y, times, mesh, gradient, params)
-        course = _Course(self._trajectory, self._found.rhs if self._followed[1] else None, y, times, gradient)
+        shown = self._found.rhs if self._followed[1] else None
+        course = _Course(self._trajectory, shown, y, times, gradient, self._touch)
         rhs = self._found.rhs
         found = by_forcing(rhs, course, forcing) if forcing is not None else by_parameters(rhs, course, params, vjp)
         if self._jumps is not None and y.size:
@@ -239,9 +243,9 @@ class _Course:
     """The adjoint equations along a trajectory; `rhs` is the right-hand side where its record shows all jumps."""
 
     def __init__(
-        self, trajectory: Trajectory, rhs: RightHandSide | None, y: Array, times: Array, gradient: Array
+        self, trajectory: Trajectory, rhs: RightHandSide | None, y: Array, times: Array, gradient: Array, touch: float
     ) -> None:
-        self._trajectory, self._rhs, self._given = trajectory, rhs, (y, times, gradient)
+        self._trajectory, self._rhs, self._given, self._touch = trajectory, rhs, (y, times, gradient), touch
         self.nodes = trajectory.solution.y
         """Gradients with respect to the nodes, once the equations are solved."""
 
@@ -250,7 +254,7 @@ class _Course:
         if self._rhs is None or not keys or not self._trajectory.solution.y.size:
             return None
         try:
-            found = jumping(self._rhs, keys, self._trajectory.solution)
+            found = jumping(self._rhs, keys, self._trajectory.solution, self._touch)
         except NoCodeError:
             if len(keys) == 1:
                 return None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
 from math import prod
 
 from ..._arrays.namespace import Array
@@ -12,7 +14,7 @@ from .converge_fully import polished
 from .crossing import REMEDY, Crossing, NoDerivativeError, warn_of_kinks
 from .crossings import crossings
 from .fixed_modes import fixed_along
-from .jumping import Jumping
+from .jumping import TOUCH, Jumping
 from .saltation import SAME
 from .trajectory import Trajectory
 
@@ -36,6 +38,13 @@ def with_crossings(found: Jumping, trajectory: Trajectory) -> tuple[Trajectory, 
 
 def followed(found: Jumping, trajectory: Trajectory) -> Trajectory:
     """The trajectory, solved anew from jump to jump with fixed modes, with kicks at these, and with nodes at kinks."""
+    with suppress(NoDerivativeError):  # errors may be larger at jumps than elsewhere
+        return _followed(found, trajectory)
+    return _followed(replace(found, touch=TOUCH), trajectory)
+
+
+def _followed(found: Jumping, trajectory: Trajectory) -> Trajectory:
+    """The same, with places where thresholds are touched."""
     trajectory, every = with_crossings(found, trajectory)
     xp, solution = trajectory.solution.xp, trajectory.solution
     jumps, kinks = (_counting(found, [one for one in every if bool(one.moves) == is_jump]) for is_jump in (True, False))

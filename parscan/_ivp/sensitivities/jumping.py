@@ -26,6 +26,10 @@ SHARES = tuple((2 * k + 1) / 16 for k in range(8))
 LARGEST = 1 << 24
 """Modes of all guards at all places, at most."""
 
+TOUCH, ERRORS, SMALLEST = 1e-6, 100.0, 1e-8
+"""A guard is at its level where its distance is about the error of the solution, as a share of the largest one: the
+first number; where tolerances are tighter, so many of these, but no less than the last number."""
+
 COMPARED = 32
 """Times at which the record is compared with the function."""
 
@@ -40,6 +44,8 @@ class Jumping:
     modes: Modes
     kept: Array | None = None
     """Flags of these modes among all of the function; None: these are all."""
+    touch: float = TOUCH
+    """Distance from its level at which a guard may be there, as a share of the largest one."""
 
     @cached_property
     def given(self) -> list[Array]:
@@ -106,7 +112,14 @@ class Jumping:
         return notes[key]
 
 
-def jumping(rhs: RightHandSide, keys: Sequence[int], solution: PiecewisePolynomial) -> Jumping | None:
+def touch_of(rtol: float) -> float:
+    """Share of a guard's largest distance from its level that is about the error of a solution of some tolerance."""
+    return min(TOUCH, max(ERRORS * rtol, SMALLEST))
+
+
+def jumping(
+    rhs: RightHandSide, keys: Sequence[int], solution: PiecewisePolynomial, touch: float = TOUCH
+) -> Jumping | None:
     """
     The jumps of a right-hand side in time and state, with some arguments as parameters; None if it has none.
 
@@ -124,7 +137,7 @@ def jumping(rhs: RightHandSide, keys: Sequence[int], solution: PiecewisePolynomi
             recording.notes["modes"] = modes(recording)
     if recording.notes["modes"] is None:
         return None
-    found = _few_enough(Jumping(rhs, keys, recording, recording.notes["modes"]), solution)
+    found = _few_enough(Jumping(rhs, keys, recording, recording.notes["modes"], touch=touch), solution)
     xp = solution.xp
     times, states = sampled(solution)
     with quiet():

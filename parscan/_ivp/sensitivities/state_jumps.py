@@ -16,6 +16,7 @@ from ..._arrays.namespace import Array, array_namespace, machine_epsilon, quiet,
 from ..._functions.right_hand_side import RightHandSide
 from ...warnings import StateJumpWarning
 from ..core.polynomial import PiecewisePolynomial
+from ..core.scale import Scale
 
 LARGE = 0.5
 """Smallest jump, as a share of the largest value of its component: ε to this power."""
@@ -34,6 +35,10 @@ CHANGES = (3 / 8, 7 / 16)
 
 ACROSS, BESIDE = 0.5, 0.25
 """Shares of a jump: least effect of a change that leads across it, largest effect of one that leads away."""
+
+
+MISSED = 1e4
+"""Distance of a solution from that with all crossings, in tolerances, at which it has missed some."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,25 @@ def _message(time: float) -> str:
         "initial state and the parameters, which this derivative leaves out: it is wrong. Make the jump smooth "
         "(np.tanh), or take differences of whole solutions."
     )
+
+
+def warn_of_missed(given: PiecewisePolynomial, solution: PiecewisePolynomial, scale: Scale) -> None:
+    """Warn if a solution with all crossings of thresholds is far from the one that was given: it missed some."""
+    if given is solution or not given.y.size:
+        return
+    xp = given.xp
+    with quiet():
+        change = xp.abs(solution.evaluate(given.t) - given.y) / (scale.atol + scale.rtol * xp.abs(given.y))
+        apart = xp.max(xp.reshape(change, (change.shape[0], -1)), axis=1)
+    rows = xp.nonzero(apart > MISSED)[0]
+    if rows.shape[0]:
+        warnings.warn(
+            f"the solution seems to miss a threshold of `fun` that it passes to and fro within a step, before t = "
+            f"{float(given.t[int(rows[0])]):.6g}: it is off by {float(xp.max(apart)):.2g} tolerances. Derivatives are "
+            "those with all thresholds; solve by 'auto', or limit `max_step`.",
+            StateJumpWarning,
+            stacklevel=5,
+        )
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,6 @@ from .crossing import NoDerivativeError
 from .jumping import Jumping, guards_at, largest_sizes
 from .turns import Stretches, gaps, turns
 
-TOUCH = 1e-6
-"""A guard touches its level if the distance is this share of the largest one."""
-
 LEAST = 1e-9
 """Smallest jump that counts, as a share of the largest value of its component: others are kinks, and rounding."""
 
@@ -43,7 +40,7 @@ def _reject_touches(
     if not rows.shape[0]:
         return
     far = gaps(found.modes.levels[None, :], guards_at(found, times, states, modes))
-    least = TOUCH * xp.max(xp.where(xp.isfinite(far), far, xp.zeros_like(far)), axis=0)
+    least = found.touch * xp.max(xp.where(xp.isfinite(far), far, xp.zeros_like(far)), axis=0)
     stays = modes[rows, guards] == modes[rows + 1, guards]
     middle, held = (ended.low + ended.high) / 2, modes[rows, :]
     y = solution.evaluate(middle)

@@ -506,6 +506,56 @@ def test_jumps_and_kinks_at_one_threshold(fun, y0, exact, method, compiled):
     assert sol.gradient(np.eye(len(y0), 1), "k") == pytest.approx(expected, rel=1e-7)
 
 
+def crest(t, y, a):
+    return [y[1], -y[0], np.where(y[0] > a, 1.0, 0.0)]
+
+
+@pytest.mark.parametrize("excess", [1e-2, 1e-4, 1e-6, -1e-6])
+def test_a_threshold_that_is_hardly_passed(excess):
+    """More than the error of the solution: both crossings count, or none."""
+    options = {"args": (1 - excess,), "rtol": 1e-10, "atol": 1e-12, "t_eval": [3.0], "compile": True}
+    sol = solve_ivp(crest, (0, 3), [0.0, 1.0, 0.0], **options)
+    expected = -2 / np.sqrt(1 - (1 - excess) ** 2) if excess > 0 else 0.0
+    assert sol.gradient(np.eye(3, 1, -2))[0] == pytest.approx(expected, rel=1e-3, abs=1e-9)
+
+
+def test_a_threshold_that_is_passed_by_the_error_of_the_solution_is_touched():
+    sol = solve_ivp(crest, (0, 3), [0.0, 1.0, 0.0], args=(1 - 1e-9,), rtol=1e-8, atol=1e-10, t_eval=[3.0], compile=True)
+    with pytest.raises(RuntimeError, match="touches a threshold"):
+        sol.gradient(np.eye(3, 1, -2))
+
+
+def test_a_solution_that_misses_a_threshold_is_warned_of():
+    """No stage of a step is where a fast forcing comes over the level: derivatives contain it."""
+
+    def fun(t, y, a):
+        return [y[1], -y[0], np.where(y[0] + 0.3 * np.sin(50 * t) > a, 1.0, 0.0)]
+
+    options = {"args": (1.2895072,), "rtol": 1e-9, "atol": 1e-11, "t_eval": [3.0]}
+    sol = solve_ivp(fun, (0, 3), [0.0, 1.0, 0.0], "Radau", **options)
+    with pytest.warns(StateJumpWarning, match="seems to miss a threshold"):
+        found = sol.gradient(np.eye(3, 1, -2))
+    assert found[0] == pytest.approx(-1.18665, rel=1e-4)
+
+
+@pytest.mark.parametrize("method", ["auto", "Radau"])
+def test_a_threshold_with_a_fast_forcing(method):
+    """No state shows how fast it is passed."""
+
+    def fun(t, y, a):
+        return [y[1], -y[0], np.where(y[0] + 0.3 * np.sin(50 * t) > a, 1.0, 0.0)]
+
+    options = {"args": (0.5,), "rtol": 1e-9, "atol": 1e-11, "t_eval": [2.0], "compile": True}
+    sol = solve_ivp(fun, (0, 2), [1.0, 0.0, 0.0], method, **options)
+    t = np.linspace(0, 2, 20_001)
+    values = np.cos(t) + 0.3 * np.sin(50 * t) - 0.5
+    places = np.nonzero(np.diff(values > 0))[0]
+    zeros = t[places] - values[places] * 1e-4 / (values[places + 1] - values[places])
+    expected = -np.sum(1 / np.abs(-np.sin(zeros) + 15 * np.cos(50 * zeros)))
+    assert places.size > 10
+    assert sol.gradient(np.eye(3, 1, -2))[0] == pytest.approx(expected, rel=1e-4)
+
+
 def test_noise_beside_a_crossing_is_no_touch():
     """Crowded steps at a threshold leave extrema beside it: they are neither touches nor crossings."""
     modes = np.array([1.0, 1.0, 1.0, 0.0, 0.0])
