@@ -28,6 +28,9 @@ BEYOND = 1.0
 CALLS = 40
 """For this many calls by the solver, the check makes about one more."""
 
+APART = 10.0
+"""Tolerances of an estimated error from which on contradictions count, however small they are."""
+
 LARGEST = 1 << 20
 """Largest number of entries of a Jacobian that is checked."""
 
@@ -165,9 +168,13 @@ def _stacked(rows: list[Row]) -> tuple[Array, Array]:
 
 
 def reported(found: IvpResult, contradictions: list[Contradiction]) -> IvpResult:
-    """The result with the contradictions in its message; no success if one of them exceeds the tolerance."""
+    """The result with the contradictions in its message; no success if one of them exceeds the tolerance.
+
+    Nor is it one if there are any, and two solves were apart: each of them had its own answers.
+    """
     message = found.message + "".join(map(str, contradictions))
-    if not found.success or not any(contradiction.off > 1 for contradiction in contradictions):
+    are_apart = bool(contradictions) and found.error_estimate > APART
+    if not found.success or not (are_apart or any(contradiction.off > 1 for contradiction in contradictions)):
         return replace(found, message=message)
     status = IvpStatus.NONDETERMINISTIC
     message = message.replace(found.status.text, status.text, 1)

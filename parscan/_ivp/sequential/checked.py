@@ -17,8 +17,11 @@ from .course import Course
 LOOSER = 10.0
 """Factor on the tolerances of the solve that the first one is compared with."""
 
-LONGEST = 1 / 20
-"""Longest step of that solve, as a share of the span: two solves with long steps would pass over the same pulses."""
+LONGEST, FEW = 1 / 20, 80
+"""
+Longest step of that solve, as a share of the span, where the first one has few steps: two solves with long steps would
+pass over the same pulses.
+"""
 
 GAIN = 2.0
 """The difference of two solves divided by this is taken for the error of the one with the tighter tolerances."""
@@ -105,8 +108,8 @@ def checked(found: Checked, problem: Problem, solve: Callable[[Choice, float], C
     course = found.course
     if course.ending not in ENDED:
         return found
-    most = TIMES * course.nfev + CALLS
-    looser = _tried(solve, replace(found.choice.scaled(LOOSER), longest=LONGEST), most)
+    most, longest = TIMES * course.nfev + CALLS, LONGEST if len(course.nodes) <= FEW else inf
+    looser = _tried(solve, replace(found.choice.scaled(LOOSER), longest=longest), most)
     if looser is None:
         return found
     found = replace(found, error=_apart(problem, course, looser) / GAIN)
@@ -118,7 +121,7 @@ def checked(found: Checked, problem: Problem, solve: Callable[[Choice, float], C
         share = max(factor * found.choice.share, TIGHTEST / max(problem.rtol, TIGHTEST))
         if share > MOST * found.choice.share:
             break
-        tighter = replace(found.choice.scaled(share / found.choice.share), longest=LONGEST)
+        tighter = replace(found.choice.scaled(share / found.choice.share), longest=longest)
         further = _tried(solve, tighter, most)
         if further is None:
             break
