@@ -169,7 +169,7 @@ def test_matrices_too_large_for_kernels_go_through_products(rng, emulator):
     started=st.booleans(),
     seed=st.integers(0, 2**31),
 )
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_any_length_is_the_loop(length, sequences, n, reverse, started, seed):
     A, b, h0 = problem(np.random.default_rng(seed), "float64", length, sequences, n)
     start = h0 if started else None

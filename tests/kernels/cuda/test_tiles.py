@@ -159,7 +159,7 @@ class TestOverflow:
     started=st.booleans(),
     seed=st.integers(0, 2**31),
 )
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_any_length_is_the_loop(way, length, dtype, constant, reverse, started, seed):
     A, b, h0 = problem(np.random.default_rng(seed), dtype, length)
     A, start = A[:1] / 2 if constant else A, h0 if started else None
