@@ -157,7 +157,7 @@ class Program:
     def _product(self, block: Block, parts: Any) -> Any:
         """Values of a product; a constant matrix is the same in all calls."""
         matrix, vector = parts
-        if self._are_constant(block.operands[0]):
+        if matrix.shape[-1] and self._are_constant(block.operands[0]):
             return matrix[..., 0] @ vector
         return np.einsum("mkc,kc->mc", matrix, vector)
 
