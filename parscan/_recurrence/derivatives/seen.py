@@ -12,7 +12,7 @@ from ..._functions.step import Inputs
 if TYPE_CHECKING:
     from ..._recorded.record import Recording
 
-LARGEST = 1 << 20
+LARGEST = 1 << 16
 """Bytes of an array up to which it is copied. The copy of a larger one would be a tenth of a fast solve, and more."""
 
 
