@@ -9,6 +9,7 @@ from typing import Any
 
 from ..._arrays.counts import counted
 from ..._arrays.namespace import Array
+from ..core.failures import UNEXPLAINED
 from ..core.pace import OF_JUMPS
 from ..core.polynomial import PiecewisePolynomial
 from ..core.problem import Problem
@@ -19,10 +20,6 @@ from .path import Path
 from .solvers import EXPLICIT, METHODS
 
 ROUNDING = ": changes by rounding grow to such errors along the solution, as in chaos, and no tolerance prevents it"
-UNKNOWN = (
-    ", although tighter ones were tried: either small changes grow along the solution, or `fun` jumps at times that "
-    "`jumps` should name"
-)
 JUMPING = f": `fun` jumps to and fro, steps cross a switch that the state triggers again and again; {OF_JUMPS}"
 """Why a large error is left."""
 
@@ -79,7 +76,7 @@ def rounded(polynomial: PiecewisePolynomial, dtype: Any) -> PiecewisePolynomial:
 
 def cause(found: Solved) -> str:
     """Why a large error is left, as the end of a sentence."""
-    return JUMPING if found.is_jumping else ROUNDING if found.is_rough else UNKNOWN
+    return JUMPING if found.is_jumping else ROUNDING if found.is_rough else UNEXPLAINED
 
 
 def told(used: Sequence[tuple[str, float]], steps: int, error: float, worst: float = 0.0, why: str = "") -> str:

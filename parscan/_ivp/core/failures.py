@@ -27,3 +27,10 @@ def is_no_step(t: float, later: float) -> bool:
 def surely_a_step(begin: float, end: float) -> float:
     """A length above which no step in this span is too short."""
     return SHORTEST * max(abs(begin), abs(end))
+
+
+UNEXPLAINED = (
+    ", although tighter ones were tried: either small changes grow along the solution, or `fun` jumps at times that "
+    "`jumps` should name"
+)
+"""Why an error of so many tolerances may be left."""

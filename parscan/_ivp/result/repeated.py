@@ -174,7 +174,8 @@ def reported(found: IvpResult, contradictions: list[Contradiction]) -> IvpResult
     """
     message = found.message + "".join(map(str, contradictions))
     are_apart = bool(contradictions) and found.error_estimate > APART
-    if not found.success or not (are_apart or any(contradiction.off > 1 for contradiction in contradictions)):
+    is_worthless = are_apart or any(contradiction.off > 1 for contradiction in contradictions)
+    if not is_worthless or not (found.success or found.status is IvpStatus.INACCURATE):
         return replace(found, message=message)
     status = IvpStatus.NONDETERMINISTIC
     message = message.replace(found.status.text, status.text, 1)

@@ -11,6 +11,7 @@ import numpy as np
 from ..._arrays.namespace import Array, quiet
 from ..._engine.termination import Failure, Termination
 from ..core.choice import Choice
+from ..core.failures import UNEXPLAINED
 from ..core.problem import Problem
 from .course import Course
 
@@ -48,10 +49,6 @@ of all steps add up to some hundreds of tolerances.
 """
 
 GROWN = ": small changes grow to such errors along the solution, as in chaos, and tighter tolerances did not prevent it"
-LEFT = (
-    ", although tighter ones were tried: either small changes grow along the solution, or `fun` jumps at times that "
-    "`jumps` should name"
-)
 """Why a large error is left."""
 
 ENDED = (Termination.FINISHED, Termination.EVENT)
@@ -94,7 +91,7 @@ class Checked:
         """What the message says of the error."""
         if isnan(self.error):
             return ""
-        why = "" if self.error <= WANTED else GROWN if self.growth > GROWTH else LEFT
+        why = "" if self.error <= WANTED else GROWN if self.growth > GROWTH else UNEXPLAINED
         return f" The estimated error at the end is {self.error:.2g} tolerances{why}."
 
 

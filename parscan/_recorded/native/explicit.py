@@ -23,10 +23,10 @@ from .expressions import Value
 from .integrate import Solver, solver
 from .members import DENSE, SAFETY, Form, Members
 from .same_text import structure
+from .stiffness import seems_stiff
 
-STIFF_AT, STIFF_STEPS, NOT_STIFF_STEPS = 6.1, 15, 6
-"""Product of step and dominant eigenvalue above which stability limits the step; number of such steps that mean
-stiffness; number of other steps in a row that reset the count."""
+STIFF_AT = 6.1
+"""Product of step and dominant eigenvalue above which stability limits the step."""
 
 LIMITED_AT = 3.0
 """The same product, for steps that are limited by the error of their polynomials."""
@@ -297,12 +297,7 @@ class Explicit(Members):
         if self.form.checks_polynomials:
             bound = code.where(self.lane("limited")[0].differs(0), LIMITED_AT**2, bound)
         limits = (length * length * slopes > bound * apart) & (apart > 0.0)
-        stiff, others = self.lane("stiff"), self.lane("others")
-        calm = code.where(accepts, code.where(limits, 0, others[0] + 1), others[0])
-        count = stiff[0] + (limits & accepts).to(np.int64)
-        others[0] = calm
-        stiff[0] = code.where(calm >= NOT_STIFF_STEPS, 0, count)
-        return stiff[0] >= STIFF_STEPS
+        return seems_stiff(self, limits, accepts)
 
     def coefficients(self, t: Value, h: Value) -> None:
         """The polynomials, if they were not written with the attempt."""

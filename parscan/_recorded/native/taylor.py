@@ -21,6 +21,7 @@ from .integrate import Solver, solver
 from .members import DENSE, Form, Members
 from .routine import Routine
 from .same_text import structure
+from .stiffness import seems_stiff
 
 ORDERS = 8, 12, 16, 20
 """Orders of methods."""
@@ -37,10 +38,9 @@ WRITTEN_OUT = 1200
 GROUP = 12
 """Sums of products in a loop."""
 
-STIFF_RATIO, STIFF_STEPS, NOT_STIFF_STEPS = 0.38, 15, 6
+STIFF_RATIO = 0.38
 """
-Ratio of the last two terms of the series at the end of a step above which it is stability that limits the step; number
-of such steps that mean stiffness; number of other steps in a row that reset the count.
+Ratio of the last two terms of the series at the end of a step above which it is stability that limits the step.
 
 The terms of a decay `exp(λt)` have the ratio `λh/p`, and stability of a method of order `p` ends at about 0.4 to 0.5.
 Of other solutions, it is below 0.3: the terms fall to the tolerance from the first to the last.
@@ -293,12 +293,7 @@ class Taylor(Members):
         last, before, both = self.sums(3, terms)
         share = (h / self.lane("unit")[0]).to(self.dtype)
         limits = (last * share * share > STIFF_RATIO**2 * before) & (both * share < 0.0)
-        stiff, others = self.lane("stiff"), self.lane("others")
-        calm = code.where(accepts, code.where(limits, 0, others[0] + 1), others[0])
-        count = stiff[0] + (limits & accepts).to(np.int64)
-        others[0] = calm
-        stiff[0] = code.where(calm >= NOT_STIFF_STEPS, 0, count)
-        return stiff[0] >= STIFF_STEPS
+        return seems_stiff(self, limits, accepts)
 
     # Between the ends of steps
 

@@ -139,6 +139,14 @@ def test_a_delay_by_a_list_of_calls(make, options):
     sol, told = said(make(), options, y0=[1.0])
     assert told
     assert not sol.success
+    assert sol.status is IvpStatus.NONDETERMINISTIC or "contradicts itself" in sol.message
+
+
+def test_a_contradiction_is_the_reason_of_a_large_error():
+    """Two solves are apart because each had its own answers, not because `fun` jumps."""
+    sol, _ = said(delayed_by_search(), {"rtol": 1e-3, "compile": False}, y0=[1.0])
+    assert sol.status is IvpStatus.NONDETERMINISTIC
+    assert sol.error_estimate > 100
 
 
 def shared_buffer():
