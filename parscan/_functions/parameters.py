@@ -148,6 +148,11 @@ def reject_nothing(chosen: Chosen, by: Any) -> None:
         )
 
 
+def told_of_differences(function: str, names: dict[str, list[str]]) -> list[str]:
+    """Phrases on parameters by which a function is differentiated by differences; `names` by the reason."""
+    return [f"with respect to {', '.join(some)} by differences: {function} {why}" for why, some in names.items()]
+
+
 def _key(param: Any, count: int, names: dict[str, int | str]) -> int | str:
     """Index into `args`, of which there are `count`, or the inputs."""
     if isinstance(param, str) and param in names:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -74,6 +74,15 @@ METHODS = {
     "jacobi": Method(lambda step, _: States(step), lambda _: None, propagates=False),
 }
 """Methods that iterate on the whole trajectory."""
+
+BY_DIFFERENCES = "Newton's method takes derivatives by differences of `step`."
+
+
+def by_differences(step: Step, names: Iterable[str]) -> tuple[str, ...]:
+    """Whether methods on arrays that have run took propagators by differences, as a sentence."""
+    propagates = any(METHODS[name].kept(step.structure) is not None for name in names)
+    return (BY_DIFFERENCES,) if propagates and not step.has_jacobian else ()
+
 
 NAMES = ("auto", *METHODS, "sequential")
 """All values of `method`."""

@@ -32,12 +32,13 @@ def build_result(
     *,
     compiled: bool = False,
     advised: bool = True,
+    linearised: tuple[str, ...] = (),
 ) -> RecurrenceResult:
     """The result, with NaN after the first state that is not finite; `segment_length` is 0 for the loop.
 
     `choice` is the sentence of `auto` about its choice. `compiled`: steps ran as machine code. `trouble` is a
     contradiction, or an inexact integer, on the finished trajectory. `advised`: the message has advice if the loop was
-    needed.
+    needed. `linearised` are sentences on where derivatives of the methods came from.
     """
     steps = trajectory.shape[0]
     finite = record.reached == steps
@@ -61,7 +62,7 @@ def build_result(
         npoints=step.counts.npoints,
         njev=step.counts.njev,
         history=record.history,
-        decisions=_decisions(record, choice, steps),
+        decisions=(*_decisions(record, choice, steps), *linearised),
         attempts=tuple(map(_attempt, record.solves)),
         looped=record.looped,
         compiled=compiled,

@@ -83,7 +83,8 @@ class RecurrenceResult(Differentiable):
     history : tuple of float
         Largest correction of each iteration, in units of the tolerance `atol + rtol·|y|`.
     decisions : tuple of str
-        The choice of `auto` and its reason, the end of each method on each window, and the steps of the loop.
+        The choice of `auto` and its reason, the end of each method on each window, the steps of the loop, and whether
+        Newton's method took derivatives by differences.
     attempts : tuple of Attempt
         The contents of `decisions` as data: one entry for each window and method.
     looped : int

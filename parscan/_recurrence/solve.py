@@ -27,6 +27,7 @@ from .compiled_tangents import note_outcome
 from .decide import Budget
 from .derivatives.seen import seen
 from .derivatives.solution import Solution
+from .methods import by_differences
 from .precedent import keep
 from .repeat import note, repeated
 from .report import build_result, result_of_loop
@@ -301,8 +302,9 @@ def _conclude(
         found = _solution(task, trouble.time)
     compiled = task.code is not None and (record.looped > 0 or choice.in_methods)
     advised = method != "auto" or (not compiled and task.steps >= ADVISED)
+    linearised = by_differences(step, [one.method for one in record.solves]) if by_calls else ()
     result = build_result(step, trajectory, record, found, choice.reason, length, trouble, compiled=compiled,
-                          advised=advised)  # fmt: skip
+                          advised=advised, linearised=linearised)  # fmt: skip
     if isinstance(trouble, Finding):
         warnings.warn(result.message, NondeterministicStepWarning, stacklevel=3)
     elif choice.methods and method != "auto" and result.success:

@@ -394,3 +394,22 @@ def test_a_single_step_is_timed_without_reading_beyond_its_inputs(monkeypatch):
     np.testing.assert_allclose(sol.y, np.tanh(0.375 + x), rtol=1e-14)
     assert spans
     assert all(span.end == 1 for span in spans)
+
+
+@pytest.mark.parametrize("name", ["newton", "quasi-newton", "elk", "jacobi", "sequential"])
+def test_decisions_say_that_newtons_method_takes_differences(name):
+    x = np.sin(0.1 * np.arange(300.0))[:, None]
+
+    def step(y, x):
+        return np.tanh(0.8 * y + x)
+
+    def jac(y, x):
+        return 0.8 * (1 - step(y, x) ** 2)
+
+    def says(**options):
+        sol = parscan.solve_recurrence(step, np.zeros(1), x, method=name, **options)
+        return "Newton's method takes derivatives by differences of `step`." in sol.decisions
+
+    assert says(compile=False) == (name in ("newton", "quasi-newton", "elk"))
+    assert says(compile=True) == (name == "elk")
+    assert not says(jac=jac, structure=Diagonal())

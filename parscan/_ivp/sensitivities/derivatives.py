@@ -28,7 +28,7 @@ from .beside_breaks import beside_breaks
 from .converge_fully import close_enough, polished, with_nodes
 from .followed import beside_crossings, followed, reject_crossings
 from .forcing import Forcing
-from .gradient import by_forcing, by_parameters
+from .gradient import by_forcing, by_parameters, of_parameters
 from .jacobian import Forcings
 from .jacobian_check import BY_DIFFERENCES, UNLIKE, exactly_linearised
 from .jumping import TOUCH, jumping, sampled, touch_of
@@ -86,6 +86,12 @@ class Derivatives:
     def source(self) -> str:
         """Where Jacobians come from."""
         return self._linearised[1]
+
+    @property
+    def described(self) -> str:
+        """The same, and by which parameters there are differences only."""
+        is_told = self.source.startswith(BY_DIFFERENCES)
+        return self.source + ("" if is_told else of_parameters(self._found.rhs))
 
     @property
     def _found(self) -> Trajectory:

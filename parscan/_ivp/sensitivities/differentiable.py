@@ -22,9 +22,10 @@ class Differentiable(Result[Derivatives]):
     def derivatives(self) -> str:
         """How `fun` is differentiated by its state: by `jac`, exactly, or by differences, and then why so.
 
-        It is exact where `fun` can be recorded (see `trace`), unless the solve had `compile=False`.
+        It is exact where `fun` can be recorded (see `trace`), unless the solve had `compile=False`. Parameters in
+        `args` with which it cannot be recorded are named: gradients by them take differences.
         """
-        return self._whole("derivatives").source
+        return self._whole("derivatives").described
 
     def tangent(self, forcing: Callable[..., Any] | None = None, y0: Any = None, t: Any = None) -> Array:
         """Solve the tangent linear model ``δ' = ∂f/∂y δ + forcing``, ``δ(t0) = y0`` along the solution.

@@ -11,7 +11,15 @@ from typing import Any, Protocol
 from ..._arrays.namespace import Array, array_namespace, conjugate, copy
 from ..._functions.by_parameters import of_argument
 from ..._functions.moved_jumps import warn_of_moved_jumps
-from ..._functions.parameters import Chosen, Tree, as_same_structure, choose, leaves, reject_nothing
+from ..._functions.parameters import (
+    Chosen,
+    Tree,
+    as_same_structure,
+    choose,
+    leaves,
+    reject_nothing,
+    told_of_differences,
+)
 from ..._functions.points import Points
 from ..._functions.right_hand_side import RightHandSide
 from ..._recorded.budget import NoCodeError
@@ -70,6 +78,21 @@ def by_parameters(rhs: RightHandSide, course: Course, params: Any, vjp: Callable
         reject_crossings(trajectory)
         exact |= dict(zip(rest.keys, _by_record_or_differences(rhs, solved, course, rest), strict=True))
     return chosen.joined([exact[key] for key in keys])
+
+
+def of_parameters(rhs: RightHandSide) -> str:
+    """What to say of parameters by which there are differences only; empty if there are none."""
+    chosen, found = choose(None, partial(rhs.function, None), rhs.args), dict[str, list[str]]()
+    for key in map(int, chosen.keys):
+        name = f"`{chosen.own_name(key) or f'args[{key}]'}`"
+        with suppress(TypeError):  # some are no numbers
+            if not leaves(name, rhs.args[key]):
+                continue
+            try:
+                of_recorded(rhs, [key])
+            except NoCodeError as refusal:
+                found.setdefault(str(refusal), []).append(name)
+    return "".join(f"; {part}" for part in told_of_differences("`fun`", found))
 
 
 def _points_of(course: Course) -> tuple[Array, Array, Array]:

@@ -8,9 +8,9 @@ from typing import Any
 from ..._arrays.namespace import Array
 from ..._functions.adjoint import Adjoint
 from ..._reporting.result_base import Result
-from .gradient import conditions, gradient
+from .gradient import gradient, of_parameters
 from .jacobian import jacobian
-from .jacobians import Jacobians, is_not_differentiable
+from .jacobians import BY_DIFFERENCES, Jacobians, is_not_differentiable
 from .solution import Solution
 from .stale_check import at_a_glance, stands
 from .sweeps import adjoint, tangent
@@ -51,12 +51,14 @@ class Differentiable(Result[Solution]):
     def derivatives(self) -> str:
         """How the step is differentiated by its state: exactly, by `jac`, or by differences, and then why so.
 
-        It is exact where the step can be recorded (see `trace`), unless the solve had `compile=False`. Where conditions
-        of the step depend on parameters, it names these: derivatives are those of the branches that were taken, and
-        leave out that a parameter may lead to another branch.
+        It is exact where the step can be recorded (see `trace`), unless the solve had `compile=False`. Parameters in
+        `args` with which it cannot be recorded are named. Where conditions of the step depend on parameters, it names
+        these: derivatives are those of the branches that were taken, and leave out that a parameter may lead to another
+        branch.
         """
         solution = self._differentiable("derivatives")
-        return Jacobians(solution).source + conditions(solution)
+        source = Jacobians(solution).source
+        return source + of_parameters(solution, is_recorded=not source.startswith(BY_DIFFERENCES))
 
     def tangent(self, forcing: Any, y0: Any = None) -> Array:
         """Evaluate the tangent linear model ``δ_t = J_t δ_{t-1} + forcing_t`` along the trajectory.

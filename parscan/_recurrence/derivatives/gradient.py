@@ -23,6 +23,7 @@ from ..._functions.parameters import (
     leaves,
     like,
     reject_nothing,
+    told_of_differences,
 )
 from ..._recorded.budget import NoCodeError
 from .by_inputs import of_inputs
@@ -77,15 +78,29 @@ def _gradient(
     return chosen.joined(_by_recording_or_differences(solution, _adjoint(solution, grad_y), chosen, exact))
 
 
-def conditions(solution: Solution) -> str:
-    """What to say of parameters on which conditions of the recorded step depend; empty if there are none."""
-    chosen = choose(None, solution.step.function, solution.step.args, solution.step.x)
-    names = []
-    for key in chosen.keys:
-        with suppress(NoCodeError, TypeError):  # some are no numbers
-            if by_parameters(solution, [int(key)]).moves_jumps(int(key)):
-                names.append(f"`{chosen.own_name(key) or f'args[{key}]'}`")
-    return f"; conditions depend on {', '.join(names)}: derivatives are those of the branches taken" if names else ""
+def of_parameters(solution: Solution, *, is_recorded: bool) -> str:
+    """
+    What to say of parameters: by which there are differences only, and on which conditions of the step depend.
+
+    Empty if there are none. If the step `is_recorded` with none of them either, the first is said already.
+    """
+    step = solution.step
+    chosen = choose(None, step.function, step.args, step.x)
+    conditions, differences = list[str](), dict[str, list[str]]()
+    for key in map(int, chosen.keys):
+        name = f"`{chosen.own_name(key) or f'args[{key}]'}`"
+        with suppress(TypeError):  # some are no numbers
+            if not leaves(name, step.args[key]):
+                continue
+            try:
+                if by_parameters(solution, [key]).moves_jumps(key):
+                    conditions.append(name)
+            except NoCodeError as refusal:
+                differences.setdefault(str(refusal), []).append(name)
+    parts = told_of_differences("the step", differences) if is_recorded else []
+    if conditions:
+        parts.append(f"conditions depend on {', '.join(conditions)}: derivatives are those of the branches taken")
+    return "".join(f"; {part}" for part in parts)
 
 
 def _adjoint(solution: Solution, grad_y: Any) -> Adjoint:

@@ -159,6 +159,23 @@ def test_functions_that_cannot_be_recorded_are_differenced():
     assert other.derivatives == "by differences: `fun` is not recorded, as `compile=False` asks"
 
 
+def test_parameters_with_which_it_is_not_recorded_are_named():
+    """Gradients by them are differences, though the Jacobian by the state is exact, or given."""
+
+    def fun(t, y, a, b, name):
+        return [y[1], -a * np.sin(y[0]) * float(f"{b}")]
+
+    def jac(t, y, a, b, name):
+        return [[0, 1], [-a * np.cos(y[0]) * b, 0]]
+
+    for given, start in ((None, EXACT), (jac, "by `jac`")):
+        sol = solve_ivp(fun, (0, 2), [1.0, 0.0], "Radau", args=(0.5, 0.7, "name"), jac=given, rtol=1e-10, atol=1e-10)
+        assert sol.derivatives.startswith(f"{start}; with respect to `b` by differences: `fun` ")
+        assert "`a`" not in sol.derivatives
+        by_a, by_b = sol.gradient(np.ones_like(sol.y), ("a", "b"))
+        assert 0 < abs(0.5 * by_a - 0.7 * by_b) <= 1e-7 * abs(by_a)
+
+
 def test_a_jacobian_that_is_not_exact_gives_way_to_the_record():
     sol = solve_ivp(
         rates, (0, 2), [0.7, 1.2], "Radau", jac=lambda t, y, a, d: np.zeros((2, 2)), args=(1.5, 0.6), rtol=1e-6

@@ -79,6 +79,25 @@ def test_by_differences_where_it_is_not_recorded(rng):
     assert "compile=False" in refused.derivatives
 
 
+def test_parameters_with_which_it_is_not_recorded_are_named(rng):
+    """Gradients by them are differences, though the Jacobian by the state is exact, or given."""
+    x = rng.standard_normal((100, 2))
+
+    def step(y, x, a, b, name):
+        return a * np.tanh(y) * float(f"{b}") + x
+
+    def jac(y, x, a, b, name):
+        return a * (1 - np.tanh(y) ** 2) * b
+
+    sol = solve_recurrence(step, np.zeros(2), x, args=(0.5, 0.7, "name"))
+    given = solve_recurrence(step, np.zeros(2), x, args=(0.5, 0.7, "name"), jac=jac, structure=Diagonal())
+    for one, start in ((sol, "exact, by the recorded operations of the step"), (given, "by `jac`")):
+        assert one.derivatives.startswith(f"{start}; with respect to `b` by differences: the step ")
+        assert "`a`" not in one.derivatives
+        by_a, by_b = one.gradient(x, ("a", "b"))
+        assert 0 < abs(0.5 * by_a - 0.7 * by_b) <= 1e-7 * abs(by_a)
+
+
 def test_a_given_jacobian_keeps_its_place(rng):
     x = rng.standard_normal((100, 2))
     calls = []
