@@ -1,0 +1,133 @@
+"""Kernels of devices that are written in LLVM's language: by the CPU against NumPy, and as PTX."""
+
+import numpy as np
+import pytest
+from device_kernels import calls, doubles, evaluated, evaluating, needs_libdevice
+from of_operations import BOOLEANS, EXACT, pairs, ulps
+
+from parscan._recorded.array import apply
+from parscan._recorded.native.device import KNOWN, ptx
+from parscan._recorded.native.text import UnsupportedError
+from parscan._recorded.operations import OPERATIONS
+from parscan._recorded.record import record
+
+DTYPES = [np.float64, np.float32]
+
+
+NAMES, BOOLEAN = tuple(OPERATIONS), tuple(sorted(BOOLEANS))
+ARITIES = tuple(OPERATIONS[name].arity for name in NAMES)
+
+
+def everything(dtype, but=()):
+    """A program of all operations of the table but some, on the same three numbers."""
+
+    def function(x):
+        found = []
+        for name, arity in zip(NAMES, ARITIES, strict=True):
+            if name in but:
+                continue
+            given = [x[k] for k in range(arity)]
+            if name in BOOLEAN:
+                given = [one > 0.5 for one in given]
+            if name == "where":
+                given[0] = given[0] > 0.5
+            found.append(apply(name, *given).astype(dtype))
+        return np.stack(found)
+
+    return record(function, [np.ones(3, dtype)]).program
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_every_operation_gives_what_numpy_gives(dtype):
+    program = everything(dtype)
+    x, y = pairs(dtype)
+    given = np.stack([x, y, x[::-1]], axis=1)
+    (expected,) = program(given)
+    (found,) = evaluated(program, given)
+    for k, name in enumerate(OPERATIONS):
+        limit = 0.0 if name in EXACT else 16.0 if name == "logaddexp" else 4.0
+        assert ulps(found[:, k], expected[:, k]).max() <= limit, name
+
+
+@needs_libdevice
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_every_operation_is_compiled_without_calls_of_others(dtype):
+    found = ptx(evaluating(everything(dtype)), (7, 5))
+    assert not calls(found)
+    assert doubles(found)
+
+
+@needs_libdevice
+def test_single_precision_has_no_double_precision_but_for_large_angles():
+    found = ptx(evaluating(everything(np.float32, ("sin", "cos", "tan"))), (7, 5))
+    assert "fma.rn.f32" in found
+    assert not doubles(found)
+
+
+def gru(dtype, n):
+    """A gated recurrent unit of `n` states and as many inputs, and its first arguments."""
+    rng = np.random.default_rng(0)
+    W, U = (rng.normal(size=(3, n, n)).astype(dtype) / dtype(n) for _ in range(2))
+
+    def step(y, x):
+        z, r = (1 / (1 + np.exp(-(y @ U[k] + x @ W[k]))) for k in range(2))
+        return z * y + (1 - z) * np.tanh((r * y) @ U[2] + x @ W[2])
+
+    return step, [rng.normal(size=(1, n)).astype(dtype), rng.normal(size=(1, n)).astype(dtype)]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n", [1, 3, 12])
+def test_a_program_with_products_and_vectors(n, dtype):
+    step, examples = gru(dtype, n)
+    program = record(step, examples).program
+    rng = np.random.default_rng(1)
+    rows = [rng.normal(size=(7, 1, n)).astype(dtype) for _ in range(2)]
+    (found,) = evaluated(program, *rows)
+    np.testing.assert_allclose(found, program(*rows)[0], rtol=30 * np.finfo(dtype).eps, atol=10 * np.finfo(dtype).eps)
+
+
+@needs_libdevice
+def test_constants_are_parameters_or_in_memory():
+    small, large = (evaluating(record(*gru(np.float64, n)).program) for n in (2, 9))
+    assert small.is_by_value
+    assert not large.is_by_value
+    assert f".b8 parscan_kernel_param_0[{small.table.nbytes}]" in ptx(small, (9, 0))
+    assert "ld.global" in ptx(large, (9, 0))
+
+
+def test_other_constants_are_the_same_text():
+    def program(factor):
+        return record(lambda y: y * factor + 0.25, [np.ones(2)]).program
+
+    kernel = evaluating(program(3.0))
+    other = kernel.of(program(5.0))
+    assert other.text == kernel.text == evaluating(program(5.0)).text
+    out = np.empty((1, 2))
+    other.host()([0], np.array([[1.0, 2.0]]), out)
+    np.testing.assert_array_equal(out, [[5.25, 10.25]])
+
+
+@pytest.mark.parametrize("capability", KNOWN)
+def test_all_architectures_compile(capability):
+    found = ptx(evaluating(record(lambda y: y * y + np.floor(y), [np.ones(2)]).program), capability)
+    assert f".target sm_{capability[0]}{capability[1]}" in found
+
+
+def test_devices_that_are_not_known():
+    kernel = evaluating(record(lambda y: y + 1, [np.ones(2)]).program)
+    assert ".target sm_121" in ptx(kernel, (15, 0))
+    with pytest.raises(UnsupportedError, match="5.0"):
+        ptx(kernel, (5, 0))
+
+
+def test_without_libdevice(monkeypatch):
+    from parscan._recorded.native import device
+
+    def missing(_):
+        raise RuntimeError("none here")
+
+    monkeypatch.setattr("cuda.pathfinder.find_bitcode_lib", missing)
+    device._libdevice.cache_clear()
+    with pytest.raises(UnsupportedError, match="libdevice"):
+        ptx(evaluating(record(lambda y: np.arctan2(y, np.cbrt(y)), [np.ones(2)]).program), (9, 0))
