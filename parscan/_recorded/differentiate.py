@@ -48,10 +48,13 @@ class Tangents:
         Elements of arguments with respect to which derivatives are taken; the columns of the Jacobian.
     outputs : array of int
         Nodes whose derivatives are wanted.
+    directions : array of int, shape (n, k), optional
+        Nodes: the columns are then derivatives along these directions, without a Jacobian in between.
     """
 
-    def __init__(self, graph: Graph, seeds: Ids, outputs: Ids) -> None:
-        self._graph, self._width = graph, max(int(np.size(seeds)), 1)
+    def __init__(self, graph: Graph, seeds: Ids, outputs: Ids, directions: Ids | None = None) -> None:
+        self._graph = graph
+        self._width = max(int(np.size(seeds)), 1) if directions is None else int(directions.shape[1])
         blocks, wanted = list(graph.blocks), needed(graph, [outputs])
         # The entries of a node that is a block of its own are in a dictionary by column. Those of nodes of larger
         # blocks are in the arrays `_columns` and `_ids`, where `_start` and `_count` say which are a node's.
@@ -71,6 +74,10 @@ class Tangents:
             if block.operation == INPUT:
                 own = column[block.first : block.first + block.count]
                 places = np.flatnonzero(own >= 0)
+                if directions is not None:
+                    keys = places[:, None] * self._width + np.arange(self._width)
+                    self._store(block, keys.ravel(), directions[own[places]].ravel())
+                    continue
                 ones = np.full(places.shape, graph.constant(np.asarray(1, block.dtype)))
                 self._store(block, places * self._width + own[places], ones)
             elif block.operation not in FLAT:

@@ -91,6 +91,29 @@ def with_tangents(program: Program, places: Any, *, of_complex: bool = False) ->
     return extract(graph, [after, tangents], arguments)
 
 
+def along(program: Program, columns: int) -> Program:
+    """
+    The program `(y, S, *x) -> (y', J S)` of a step `(y, *x) -> y'` on real numbers, where `S` has a few columns.
+
+    `J S` is derived along the columns, without the Jacobian: that is the product with its diagonal, too, if there is
+    nothing else in it and `S` is the diagonal of a matrix.
+
+    Raises
+    ------
+    TooLarge
+        If the program would have too many operations.
+    """
+    graph, (state, *inputs), (after, *_) = replayed(program, [0, *range(2, len(program.arguments) + 1)])
+    n, dtype = state.size, state.dtype
+    before = RecordingArray(graph, graph.argument(1, (n, columns), dtype), dtype)
+    nodes = np.ravel(after.ids)
+    rows, places, ids = Tangents(graph, np.ravel(state.ids), nodes, before.ids).entries(nodes)
+    products = np.full((n, columns), graph.constant(np.asarray(0, dtype)))
+    products[rows, places] = ids
+    arguments = [Argument(one.shape, one.dtype) for one in (state, before, *inputs)]
+    return extract(graph, [after, RecordingArray(graph, products, dtype)], arguments)
+
+
 class _Sparse:
     """
     Entries of a Jacobian, a factor of matrices with as many rows.

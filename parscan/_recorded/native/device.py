@@ -25,7 +25,7 @@ from .layout import address
 from .routine import Inline
 from .text import Register, Text, UnsupportedError, literal, word
 
-BY_VALUE = 3 << 10
+BY_VALUE = 7 << 9
 """Bytes of constants up to which they are a parameter of the kernel, where threads read them as fast as registers. All
 parameters together have 4 KB."""
 
@@ -118,11 +118,13 @@ class DeviceKernel:
 
     @property
     def text(self) -> str:
-        """For a device: the entry is called `NAME`."""
+        """
+        For a device: the entry is called `NAME`.
+
+        Nothing says that constants in memory do not change: loads before a loop would take all registers.
+        """
         size = max(self.table.nbytes, 1)
-        table = (
-            f"ptr byval([{size} x i8]) align {ALIGNED} %table" if self.is_by_value else "ptr noalias readonly %table"
-        )
+        table = f"ptr byval([{size} x i8]) align {ALIGNED} %table" if self.is_by_value else "ptr %table"
         lines = [
             f'target triple = "{TRIPLE}"',
             *dict.fromkeys([*self.declarations.values(), *THREAD_DECLARED]),

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from device_kernels import calls, doubles, evaluated, evaluating, needs_libdevice
+from device_kernels import calls, doubles, evaluated, evaluating, gru, needs_libdevice
 from of_operations import BOOLEANS, EXACT, pairs, ulps
 
 from parscan._recorded.array import apply
@@ -62,18 +62,6 @@ def test_single_precision_has_no_double_precision_but_for_large_angles():
     found = ptx(evaluating(everything(np.float32, ("sin", "cos", "tan"))), (7, 5))
     assert "fma.rn.f32" in found
     assert not doubles(found)
-
-
-def gru(dtype, n):
-    """A gated recurrent unit of `n` states and as many inputs, and its first arguments."""
-    rng = np.random.default_rng(0)
-    W, U = (rng.normal(size=(3, n, n)).astype(dtype) / dtype(n) for _ in range(2))
-
-    def step(y, x):
-        z, r = (1 / (1 + np.exp(-(y @ U[k] + x @ W[k]))) for k in range(2))
-        return z * y + (1 - z) * np.tanh((r * y) @ U[2] + x @ W[2])
-
-    return step, [rng.normal(size=(1, n)).astype(dtype), rng.normal(size=(1, n)).astype(dtype)]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

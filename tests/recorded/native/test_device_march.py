@@ -1,0 +1,122 @@
+"""Kernels of devices that march segments: by the CPU, against the loop, and what they need of a device."""
+
+import re
+from dataclasses import replace
+from importlib import import_module
+
+import numpy as np
+import pytest
+from cuda_child import needs_toolkit
+from device_kernels import Marched, doubles, gru, marched
+
+from parscan._recorded.native.device import ptx
+from parscan._recorded.native.device_march import Columns, columns_of, march
+from parscan._recorded.native.text import UnsupportedError
+from parscan._recorded.record import record
+from parscan._recorded.tangents import along, with_tangents
+
+DTYPES = [np.float64, np.float32]
+
+
+def elementwise(dtype, n):
+    """A step whose components do not meet, with a whole number as input."""
+    factors = np.linspace(0.2, 0.9, n).astype(dtype)
+
+    def step(y, x, k):
+        return np.where(k > 2, np.sin(y * factors) + x, dtype(0.5) * y - x)
+
+    return step, [np.ones((1, n), dtype), np.ones((1, n), dtype), np.ones((1, 1), np.int32)]
+
+
+def case(name, n, dtype):
+    """A step, its program, the program with derivatives, and how threads share these."""
+    function, examples = (gru if name == "dense" else elementwise)(dtype, n)
+    program, columns = record(function, examples).program, columns_of(n, dtype, diagonal=name == "diagonal")
+    return program, along(program, columns.count), columns
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("name", "n"), [("dense", 1), ("dense", 3), ("dense", 6), ("diagonal", 5)])
+@pytest.mark.parametrize(("steps", "length", "sequences"), [(1, 1, 1), (23, 5, 1), (24, 8, 3), (7, 7, 70)])
+def test_segments_are_those_of_the_loop(name, n, dtype, steps, length, sequences):
+    program, derived, columns = case(name, n, dtype)
+    problem = Marched(program, steps, length, sequences)
+    problem.check(march(program))
+    problem.check(march(derived, columns), columns)
+
+
+@pytest.mark.parametrize("n", [1, 4])
+def test_derivatives_along_columns_are_those_of_the_whole_matrix(n):
+    function, examples = gru(np.float64, n)
+    program, rng = record(function, examples).program, np.random.default_rng(0)
+    y, x, S = rng.normal(size=(3, 1, n)), rng.normal(size=(3, 1, n)), rng.normal(size=(3, n, n))
+    expected = with_tangents(program, np.arange(n * n).reshape(n, n))(y, S, x)
+    for column in range(n):
+        after, found = along(program, 1)(y, S[..., column : column + 1], x)
+        np.testing.assert_array_equal(after, expected[0])
+        np.testing.assert_allclose(found[..., 0], expected[1][..., column], rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("layout", ["time first", "sequences first", "components first", "backwards"])
+def test_layouts(layout):
+    program, derived, columns = case("dense", 3, np.float64)
+    problem = Marched(program, 19, 6, 4, layout=layout)
+    problem.check(march(derived, columns), columns)
+
+
+def test_ends_alone():
+    """States of all steps are written to one place: the last one is left there."""
+    program, derived, columns = case("dense", 3, np.float64)
+    whole, ends = (marched(march(derived, columns), Marched(program, 19, 6, 4), columns, ends=k) for k in (False, True))
+    np.testing.assert_array_equal(ends.ends, whole.ends)
+    np.testing.assert_array_equal(ends.products, whole.products)
+
+
+MASK, SHORTER = (
+    ("icmp slt i64 %thread", "icmp sle i64 %thread"),
+    (r"select i1 (%\w+), i64 %length", "select i1 true, i64 %length"),
+)
+FAULTS = {
+    "a lane too many": (24, [MASK, SHORTER]),
+    "a step too many": (19, [(r"icmp slt i64 (%i\w+), (%v\w+)", r"icmp sle i64 \1, \2")]),
+    "no mask of the last segment": (19, [SHORTER]),
+    "stride of states": (19, [("%out_sequence", "%out_element")]),
+    "stride of products": (19, [("%products_element, 3", "%products_element, 2")]),
+    "stride of inputs": (19, [("%x0_step", "%x0_sequence")]),
+    "a sign": (19, [("fmul contract double", "fsub contract double")]),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_faults_are_found(fault):
+    program, derived, columns = case("dense", 3, np.float64)
+    made, (steps, changes) = march(derived, columns), FAULTS[fault]
+    problem, lines = Marched(program, steps, 6, 4), made.kernel.lines
+    for right, wrong in changes:
+        before, lines = lines, tuple(re.sub(right, wrong, line) for line in lines)
+        assert lines != before
+    with pytest.raises(AssertionError):
+        problem.check(replace(made, kernel=replace(made.kernel, lines=lines)), columns)
+
+
+def test_steps_that_are_too_large():
+    with pytest.raises(UnsupportedError, match="operations"):
+        march(case("dense", 20, np.float64)[0])
+    with pytest.raises(UnsupportedError, match="components"):
+        march(case("diagonal", 60, np.float32)[0])
+    program = case("dense", 6, np.float32)[0]
+    with pytest.raises(UnsupportedError, match="derivatives"):
+        march(along(program, 6), Columns(6, 6))
+
+
+@needs_toolkit
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_gated_unit_of_eight_states_does_not_spill(dtype, monkeypatch):
+    monkeypatch.syspath_prepend("benchmarks")
+    assemble = import_module("_cuda_cubin").assemble
+    program, derived, columns = case("dense", 8, dtype)
+    for made in (march(program), march(derived, columns)):
+        text = ptx(made.kernel, (9, 0))
+        assert dtype == np.float64 or not doubles(text)
+        found = assemble(text, "sm_90")
+        assert (found.spilled, found.stack) == (0, 0), found.registers
