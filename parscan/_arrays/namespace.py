@@ -80,6 +80,11 @@ def library(x: Array) -> str:
     return type(x).__module__.partition(".")[0]
 
 
+def is_array(value: Any) -> bool:
+    """Whether a value is an array of some library."""
+    return bool(array_api_compat.is_array_api_obj(value))
+
+
 def as_array(name: str, value: Any) -> Array:
     """Array of a supported library as it is, anything else through NumPy; never copied without need."""
     if isinstance(value, _OF_NUMPY):

@@ -28,6 +28,7 @@ from .calls import known, lifted
 from .captured import Opened
 from .complex_functions import ComplexFunction
 from .contents import contents
+from .device_libraries import is_of_device, numpys
 from .dtypes import CHARS
 from .graph import Graph
 from .libraries import Cached, Library, LibraryFunction, Ufunc, Vectorized
@@ -132,6 +133,8 @@ class Copies:
         return () if found is None else self.unread.names(found[1])
 
     def _copy(self, given: Any) -> Any:
+        if is_of_device(given):
+            return self.value(numpys(given))
         for kind, make in MAKERS:
             if isinstance(given, kind):
                 return make(self, given)

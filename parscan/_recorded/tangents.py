@@ -114,6 +114,14 @@ def along(program: Program, columns: int) -> Program:
     return extract(graph, [after, RecordingArray(graph, products, dtype)], arguments)
 
 
+def is_diagonal(program: Program) -> bool:
+    """Whether no component of the first result of a step on real numbers depends on another one of the state."""
+    graph, (state, *_), (after, *_) = replayed(program, range(len(program.arguments)))
+    nodes = np.ravel(after.ids)
+    rows, columns, _ = Tangents(graph, np.ravel(state.ids), nodes).entries(nodes)
+    return bool((rows == columns).all())
+
+
 class _Sparse:
     """
     Entries of a Jacobian, a factor of matrices with as many rows.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from math import inf
@@ -26,6 +26,7 @@ from .compiled_tangents import SWEEPS, TangentCode, faster_tangents, note_outcom
 from .cost import Stopwatch, best_length, sweeps
 from .decide import BRIEF, FEW, FEW_STEPS, LITTLE, SHORT, TOO_SHORT, Budget, Decision, Workload, decide
 from .derivatives.solution import Solution
+from .device_code import ON_DEVICE, DeviceCode, device_code, is_on_device
 from .loop import first_not_finite, loop_in_stages
 from .methods import DAMPED, METHODS, Planner
 from .precedent import FEWEST, Precedent, precedent_of, recalled
@@ -40,6 +41,10 @@ LONG = 1.0
 CALL, WARM = 1e-6, 0.75
 """Seconds by which a call that is timed alone may take longer than one of the first steps, and least time of a later
 step as a share of that of the first ones."""
+
+
+FEWEST_ON_DEVICE = 64
+"""Steps below which a kernel's loop is as fast as anything."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +148,9 @@ def _choose_after(task: Task, whole: WholeNumbers | None, begun: First, budget: 
             choice, reached if reached == begun.evaluated else steps, Record(looped=reached - first, reached=reached)
         )
     if task.options.method == "sequential":
-        return _sequential(task, _first_states(task, first), begun.seconds)
+        states = _first_states(task, first)
+        choice, remark = _on_device(task, states)
+        return choice or (Choice(start=first, reason=remark) if remark else _sequential(task, states, begun.seconds))
     return _choose_by_checks(task, whole, _first_states(task, first), budget)
 
 
@@ -196,6 +203,17 @@ def _choose_by_checks(task: Task, whole: WholeNumbers | None, states: Array, bud
         _check_whole_numbers(task, whole, states)
     if task.step.has_jacobian:
         check_jacobian(task.step, states)
+    choice, remark = _on_device(task, states)
+    return choice or _choose_by_measurements(task, states, budget, remark)
+
+
+def _choose_by_measurements(task: Task, states: Array, budget: Budget, remark: str) -> Choice:
+    """Choose by the cost of calls; a `remark` is added to the reasons."""
+    choice = _measured_choice(task, states, budget)
+    return replace(choice, reason=f"{choice.reason} {remark}".strip()) if remark else choice
+
+
+def _measured_choice(task: Task, states: Array, budget: Budget) -> Choice:
     stopwatch = Stopwatch(task.step, states, task.steps)
     if task.options.method == "auto":
         return _choose_automatically(task, states, stopwatch, budget)
@@ -206,6 +224,43 @@ def _choose_by_checks(task: Task, whole: WholeNumbers | None, states: Array, bud
     planned = _planner(task, states, task.steps, length).named()
     code = _compiler(task, states).code(inf) if task.options.compiles else None  # for steps that the method leaves
     return Choice((planned,), length, code=code)
+
+
+def _on_device(task: Task, states: Array) -> tuple[Choice | None, str]:
+    """The choice of methods by kernels of a device; None where there are none, with a sentence why that is so."""
+    method, wanted = task.options.method, task.options.compiles
+    if wanted is False or not is_on_device(states) or method not in ("auto", "newton", "jacobi", "sequential"):
+        return None, ""
+    try:
+        code = device_code(task.step, states, task.trajectory[: states.shape[0], ...])
+        if method == "newton" and code.marches.products is None:
+            raise NoCodeError(code.marches.refusal)
+    except NoCodeError as refusal:
+        if wanted:
+            raise TypeError(f"`step` cannot be compiled, as `compile=True` asks: it {refusal}.") from refusal
+        return None, f"The step is no kernel of the device: it {refusal}."
+    return _by_kernels(task, states, code), ""
+
+
+def _by_kernels(task: Task, states: Array, code: DeviceCode) -> Choice:
+    """Methods by kernels: `auto` takes the loop for wide batches, otherwise Newton's method, then the loop."""
+    options, method = task.options, task.options.method
+    start = states.shape[0] if method in ("auto", "sequential") else 0
+    steps = task.steps - start
+    if method == "sequential":
+        return Choice((), 0, start, f"{ON_DEVICE[0].upper()}{ON_DEVICE[1:]}.", code=code)
+    if method == "auto" and (code.is_wide or code.marches.products is None or steps < FEWEST_ON_DEVICE):
+        refusal = code.marches.refusal
+        more = f" Newton's method has no kernel: the step {refusal}." if refusal and not code.is_wide else ""
+        return Choice((), 0, start, f"auto: the loop, for {ON_DEVICE}.{more}", code=code)
+    length = options.segment_length or -(-steps // code.segments(min(steps, options.window or steps)))
+    planner = _planner(task, states, steps, length)
+    march = code.propagation(None if method == "jacobi" else task.step.structure)
+    if method != "auto":
+        reason = f"{ON_DEVICE[0].upper()}{ON_DEVICE[1:]}; segments of {length} steps."
+        return Choice((planner.named(march),), length, reason=reason, code=code, in_methods=True)
+    reason = f"auto: newton, then the loop, for {ON_DEVICE}; segments of {length} steps."
+    return Choice((planner.newton_on_device(march),), length, start, reason, code=code, in_methods=True)
 
 
 def _compiled_jacobi(task: Task, states: Array, stopwatch: Stopwatch) -> Choice | None:

@@ -397,7 +397,7 @@ def _unlike(code: Code, states: Array, after: Array) -> str:
     for given in (states, changed(states)):
         found = xp.empty_like(states)
         code.each(given, found)
-        if _differ(code.step, times, given, found) or (
+        if unlike_function(code.step, times, given, found) or (
             given is states and are_apart(code.step, times, given, found, after)
         ):
             return "gave other values than its recorded operations"
@@ -410,7 +410,7 @@ def changed(states: Array) -> Array:
     return states * (1 + changes) + changes * array_namespace(states).max(abs(states))
 
 
-def _differ(step: Step, times: list[int], before: Array, found: Array) -> bool:
+def unlike_function(step: Step, times: list[int], before: Array, found: Array) -> bool:
     """Whether the function gives values for single states that differ from `found` by more than rounding.
 
     If it raises an exception, perhaps because no trajectory comes there, nothing is compared.

@@ -158,6 +158,13 @@ class Planner:
                                 fewest=tangents.count(self.steps), march=tangents.march())  # fmt: skip
         return replace(planned, rules=replace(planned.rules, max_iterations=min(MOST, planned.rules.max_iterations)))
 
+    def newton_on_device(self, march: SegmentMarch) -> PlannedMethod:
+        """Newton by kernels of a device: after a pilot, all the rest; where either fails, the loop."""
+        most = self._most("newton")
+        window = Window(min(max(1, self.steps // PILOT_SHARE), most), most, most)
+        planned = self._planned("newton", window, math.inf if self._guessed else GROWTH_LIMIT, fewest=1, march=march)
+        return replace(planned, rules=replace(planned.rules, max_iterations=min(MOST, planned.rules.max_iterations)))
+
     def _planned(
         self, name: str, window: Window, largest_growth: float, *, fewest: int = 0, seconds: float = math.inf,
         march: SegmentMarch | None = None,

@@ -189,7 +189,8 @@ def marched(made, problem, columns=None, *, ends=False):
         kept.append(memory)  # until the kernel has run
     threads = made.threads(problem.segments, problem.sequences)
     order = np.random.default_rng(0).permutation(-(-threads // 32) * 32)
-    made.kernel.host()(order, problem.steps, problem.length, problem.segments, problem.sequences, *given)
+    sizes = problem.steps, problem.length, problem.length, problem.segments, problem.sequences
+    made.kernel.host()(order, *sizes, *given)
     firsts = np.arange(problem.segments) * problem.length + problem.length - 1
     at_ends = last if ends else out[np.minimum(firsts, problem.steps - 1)]
     return Found(out, products, at_ends, memories)

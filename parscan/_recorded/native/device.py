@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from ..._arrays.cached import cached_property
 from ..graph import CONSTANT, INPUT, PRODUCT, Block
 from ..program import Program
 from . import libm
@@ -116,7 +117,7 @@ class DeviceKernel:
         """Whether constants are a parameter, and not in memory."""
         return bool(self.table.nbytes <= BY_VALUE)
 
-    @property
+    @cached_property
     def text(self) -> str:
         """
         For a device: the entry is called `NAME`.
@@ -136,6 +137,15 @@ class DeviceKernel:
             "}",
         ]
         return "\n".join(lines) + "\n"
+
+    @property
+    def entry(self) -> str:
+        """Name of the kernel in PTX."""
+        return NAME
+
+    def ptx(self, capability: tuple[int, int]) -> str:
+        """PTX for a compute capability: see `ptx`."""
+        return ptx(self, capability)
 
     @property
     def host_text(self) -> str:

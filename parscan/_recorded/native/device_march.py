@@ -7,8 +7,11 @@ loop over a batch.
 
 from __future__ import annotations
 
+import os
+import threading
+from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -17,6 +20,7 @@ import numpy as np
 from ..program import Program
 from .device import DeviceKernel, WrittenOut, device_code, device_kernel, thread_of
 from .expressions import Array, Code, Value, Variable
+from .same_text import structure
 from .text import UnsupportedError
 
 MOST = {"d": 1300, "f": 2600}
@@ -59,10 +63,11 @@ class March:
     """
     A kernel that marches segments.
 
-    Its arguments are, after the constants: `steps`, `length` and `segments`, the number of steps, those of a segment,
-    and their number; `sequences`; then, for the states that are written, the first states, the products if there are
-    some, and each input, an address and bytes between neighbours: steps, segments, sequences and, for states and
-    products, elements. First states and products have no steps.
+    Its arguments are, after the constants: `steps`, the number of all steps; `length`, that of a segment; `most`, that
+    of steps which are taken in a segment, unless it ends before; `segments` and `sequences`, their numbers. Then, for
+    the states that are written, the first states, the products if there are some, and each input: an address, and the
+    bytes between neighbouring steps, segments, sequences and, for states and products, elements. First states and
+    products have no steps.
 
     Thread number `(segment * sequences + sequence) * parts + part` carries one part of the columns.
     """
@@ -76,7 +81,30 @@ class March:
         return segments * sequences * self.parts
 
 
+KEPT = 32
+"""Kernels that are kept for programs of the same structure."""
+
+_lock = threading.Lock()
+_kept: OrderedDict[Any, March] = OrderedDict()
+
+if hasattr(os, "register_at_fork"):  # a child must not find the lock taken by a thread that it does not have
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
+
+
 def march(program: Program, columns: Columns | None = None) -> March:
+    """The kernel of a step, as `written` makes it: that of a program with the same text, if there was one lately."""
+    key = structure(program), columns
+    with _lock:
+        found = _kept.pop(key, None)
+    found = written(program, columns) if found is None else replace(found, kernel=found.kernel.of(program))
+    with _lock:
+        _kept[key] = found
+        while len(_kept) > KEPT:
+            _kept.popitem(last=False)
+    return found
+
+
+def written(program: Program, columns: Columns | None = None) -> March:
     """
     Write the kernel of a step.
 
@@ -95,7 +123,7 @@ def march(program: Program, columns: Columns | None = None) -> March:
     _refuse_large(program, state, columns)
     code = device_code()
     step, thread = WrittenOut(program, code), thread_of(code)
-    steps, length, segments, sequences = (code.argument(one) for one in SIZES)
+    steps, length, most, segments, sequences = (code.argument(one) for one in SIZES)
     parts = columns.parts if columns else 1
     with code.if_(thread < segments * sequences * parts):
         place = _Place(code, *_divided(code, thread, sequences, parts))
@@ -105,7 +133,7 @@ def march(program: Program, columns: Columns | None = None) -> March:
         carried = [code.variable(products[k]) for k in range(entries)]
         inputs = program.arguments[1 + bool(columns) :]
         begin = place.segment * length
-        count = code.minimum(length, steps - begin)
+        count = code.minimum(most, steps - begin)
         with code.for_(count) as t:
             rows = [place.row(f"x{k}", t, one) for k, one in enumerate(inputs)]
             states = [
@@ -126,7 +154,7 @@ def march(program: Program, columns: Columns | None = None) -> March:
     return March(device_kernel(code, arguments, [step]), parts, len(inputs))
 
 
-SIZES = ("steps", "length", "segments", "sequences")
+SIZES = ("steps", "length", "most", "segments", "sequences")
 
 
 def strides_of(name: str) -> Sequence[str]:

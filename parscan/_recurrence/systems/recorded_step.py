@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from ..._arrays.namespace import Array, library
+from ..._arrays.namespace import Array, library, to_numpy
 from ..._functions.step import Step
 from ..._recorded.budget import NoCodeError
 
@@ -41,6 +41,30 @@ def recorded_member(
     _, examples, _, limit = to_record(step, states)
     alone = [of_member(one, states.shape[1:-1]) for one in examples]
     return _checked(alone[0], function, [*alone, *more], others, limit)
+
+
+def recorded_on_device(step: Step, states: Array) -> Recording:
+    """
+    Record the step on arrays of a device, for the first member of a batch, as if it were alone.
+
+    It is not kept: nothing tells whether arrays on a device have changed. Raises `NoCodeError`.
+    """
+    from ..._recorded.record import NotRecordedError, record  # noqa: PLC0415 - slow to import
+
+    _, examples, args, limit = to_record(step, states)
+    alone = [of_member(_on_host(one), tuple(states.shape[1:-1])) for one in examples]
+    try:
+        recording = record(step.value, alone, args, limit=limit)
+    except NotRecordedError as error:
+        raise NoCodeError(error.reason + (f" ({error.place})" if error.place else "")) from error
+    if recording.shape != alone[0].shape or recording.dtype != alone[0].dtype:
+        raise NoCodeError(f"returns {recording.dtype} of the shape {recording.shape} when it is recorded")
+    return recording
+
+
+def _on_host(array: Any) -> Any:
+    """NumPy's arrays in place of others."""
+    return tuple(map(_on_host, array)) if isinstance(array, tuple) else to_numpy(array)
 
 
 def of_member(array: Any, batch: tuple[int, ...]) -> Any:

@@ -74,7 +74,7 @@ def test_ends_alone():
 
 MASK, SHORTER = (
     ("icmp slt i64 %thread", "icmp sle i64 %thread"),
-    (r"select i1 (%\w+), i64 %length", "select i1 true, i64 %length"),
+    (r"select i1 (%\w+), i64 %most", "select i1 true, i64 %most"),
 )
 FAULTS = {
     "a lane too many": (24, [MASK, SHORTER]),

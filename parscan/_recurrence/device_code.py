@@ -1,0 +1,253 @@
+"""The step as kernels of a device: the loop with a thread for each sequence, and segments with exact derivatives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+from .._arrays.cached import cached_property
+from .._arrays.namespace import Array, array_namespace, contiguous, itemsize, library
+from .._functions.step import Step
+from .._kernels.cuda import written
+from .._linalg.dense import Dense
+from .._linalg.diagonal import Diagonal
+from .._linalg.structure import Structure
+from .._recorded.budget import NoCodeError
+from .code import Code, are_apart, changed, unlike_function
+from .loop import first_not_finite
+from .systems.compiled import CompiledStates, CompiledTangents
+from .systems.propagation import SegmentMarch, Span
+from .systems.recorded_step import recorded_on_device
+
+if TYPE_CHECKING:
+    from .._recorded.native.device_march import March
+
+LIBRARIES = {"cupy"}
+"""Libraries whose arrays are on a device; tests add another one."""
+
+ON_DEVICE = "the recorded step runs as a kernel of the device"
+"""What results say."""
+
+RESIDENT = 256
+"""Threads that keep a multiprocessor busy, given their registers. No device has confirmed it."""
+
+SHORTEST = 16
+"""Least steps of a segment: with more segments, the scan over their ends takes longer than they do."""
+
+ENOUGH = 4
+"""Sequences are enough for the loop if there are as many as one such part of the threads that keep a device busy."""
+
+
+@dataclass(frozen=True)
+class Marches:
+    """
+    Launches of a recorded step.
+
+    Parameters
+    ----------
+    states : March
+        States alone.
+    products : March or None
+        States with products of derivatives.
+    refusal : str
+        Why there are none.
+    inputs : tuple of arrays, shapes (T, ...)
+        Contiguous.
+    batch : tuple of int
+        Shape of the batch.
+    row : int
+        Bytes of a state of one sequence.
+    element : int
+        Bytes of a real number.
+    """
+
+    states: March
+    products: March | None
+    refusal: str
+    inputs: tuple[Array, ...]
+    batch: tuple[int, ...]
+    row: int
+    element: int
+
+    @property
+    def sequences(self) -> int:
+        """Number of sequences."""
+        return prod(self.batch)
+
+    def run(
+        self, starts: Array, trajectory: Array, span: Span, first: int, last: int, products: Array | None = None
+    ) -> None:
+        """Local steps `first` to `last` of all segments of a span, by one launch; `products` are multiplied."""
+        begin, length, sequences = span.begin + first, span.length, self.sequences
+        march = self.states if products is None else self.products
+        if march is None or begin >= span.end or first >= last:
+            return
+        segments, step = span.segments(first), sequences * self.row
+        given: list[Any] = [span.end - begin, length, last - first, segments, sequences]
+        given += [trajectory[begin : span.end, ...], step, length * step, self.row, self.element]
+        given += [_in_order(starts[:segments, ...]), step, self.row, self.element]
+        if products is not None:
+            size = prod(products.shape[1 + len(self.batch) :]) * self.element
+            given += [products, sequences * size, size, self.element]
+        for x in self.inputs:
+            row = prod(x.shape[1:]) * itemsize(x.dtype)
+            of_sequence = row // sequences if x.shape[1 : 1 + len(self.batch)] == self.batch else 0
+            given += [x[begin : span.end, ...], row, length * row, of_sequence]
+        written.LAUNCHER.launch(march.kernel, march.threads(segments, sequences), *given)
+
+
+class DeviceLoop:
+    """The loop over a batch; used like a `Loop`."""
+
+    def __init__(self, marches: Marches) -> None:
+        self.marches = marches
+
+    def run(
+        self, state: Array, inputs: Sequence[Array], out: Array, begin: int, end: int,
+        report: Callable[[int], object] | None = None,
+    ) -> bool:  # fmt: skip
+        """Evaluate the steps `begin` to `end`; whether states are finite is not found out."""
+        self.marches.run(state[None, ...], out, Span(begin, end, end - begin), 0, end - begin)
+        if report is not None:
+            report(end)
+        return False
+
+
+class DeviceCode(Code):
+    """Kernels of the step, used like its machine code."""
+
+    loop: Any
+
+    @property
+    def description(self) -> str:
+        """A clause for the results."""
+        return ON_DEVICE
+
+    @cached_property
+    def inputs(self) -> tuple[Array, ...]:
+        """Inputs, in C order."""
+        return tuple(map(contiguous, _inputs(self.step)))
+
+    def march(
+        self, state: Array, trajectory: Array, begin: int, end: int, report: Callable[[int], None] | None = None
+    ) -> int:
+        """Evaluate steps: see `Code.march`."""
+        self.loop.run(state, (), trajectory, begin, end, report)
+        return first_not_finite(trajectory, begin, end)
+
+    @property
+    def marches(self) -> Marches:
+        """The kernels."""
+        found: Marches = self.loop.marches
+        return found
+
+    def segments(self, steps: int) -> int:
+        """Segments of so many steps that keep the device busy, with all sequences."""
+        parts = 1 if self.marches.products is None else self.marches.products.parts
+        wanted = -(-RESIDENT * written.LAUNCHER.processors() // (self.marches.sequences * parts))
+        return max(1, min(wanted, steps // SHORTEST))
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether there are enough sequences for the loop."""
+        return ENOUGH * self.marches.sequences >= RESIDENT * written.LAUNCHER.processors()
+
+    def propagation(self, structure: Structure | None) -> SegmentMarch:
+        """A way to march segments: with derivatives in a structure, or states alone."""
+        marches = self.marches
+
+        def march_states(trajectory: Array, span: Span) -> Callable[[Array, int, int], bool]:
+            def run(starts: Array, first: int, last: int) -> bool:
+                marches.run(starts, trajectory, span, first, last)
+                return False
+
+            return run
+
+        def march_products(starts: Array, products: Array, trajectory: Array, span: Span) -> None:
+            marches.run(starts, trajectory, span, 0, span.rounds, products)
+
+        if structure is None:
+            return CompiledStates(march_states, must_gain=False)
+        return CompiledTangents(march_products, structure, march_states, None)
+
+
+def device_code(step: Step, states: Array, after: Array) -> DeviceCode:
+    """
+    Kernels of a step, compared with it on the first `states` and the ones `after` them.
+
+    Raises
+    ------
+    NoCodeError
+        If there can be none, or they are wrong.
+    """
+    from .._recorded.native.device_march import march  # noqa: PLC0415 - LLVM is slow to load
+    from .._recorded.native.text import UnsupportedError  # noqa: PLC0415
+
+    recording = recorded_on_device(step, states)
+    try:
+        loop = march(recording.program)
+        written.LAUNCHER.prepare(loop.kernel)
+        products, refusal = _products(recording, step.structure, int(states.shape[-1]))
+    except UnsupportedError as error:
+        raise NoCodeError(str(error)) from error
+    batch, kind = tuple(states.shape[1:-1]), recording.program.arguments[0].dtype
+    row = int(states.shape[-1]) * itemsize(states.dtype)
+    inputs = tuple(map(contiguous, _inputs(step)))
+    looped: Any = DeviceLoop(Marches(loop, products, refusal, inputs, batch, row, kind.itemsize))
+    code = DeviceCode(step, None, looped)
+    _compare(code, states, after)
+    return code
+
+
+def _products(recording: Any, structure: Structure, n: int) -> tuple[March | None, str]:
+    """The kernel with derivatives, or why there is none."""
+    from .._recorded.graph import TooLarge  # noqa: PLC0415 - slow to import
+    from .._recorded.native.device_march import columns_of, march  # noqa: PLC0415
+    from .._recorded.native.text import UnsupportedError  # noqa: PLC0415
+    from .._recorded.refusal import Refused  # noqa: PLC0415
+    from .._recorded.tangents import along, is_diagonal  # noqa: PLC0415
+
+    if recording.dtype.kind == "c":
+        return None, "has complex states"
+    program, diagonal = recording.program, isinstance(structure, Diagonal)
+    if not (diagonal or isinstance(structure, Dense)):
+        return None, f"has derivatives in the structure {type(structure).__name__}"
+    try:
+        if diagonal and not is_diagonal(program):
+            return None, "couples components, which is not what `structure` says"
+        columns = columns_of(n, program.arguments[0].dtype, diagonal=diagonal)
+        found = march(along(program, columns.count), columns)
+        written.LAUNCHER.prepare(found.kernel)
+    except (UnsupportedError, TooLarge, Refused) as error:
+        return None, str(error)
+    return found, ""
+
+
+def _in_order(array: Array) -> Array:
+    """A copy in C order, also of an array that repeats itself in memory."""
+    found = array_namespace(array).empty(array.shape, dtype=array.dtype)
+    found[...] = array
+    return found
+
+
+def _inputs(step: Step) -> tuple[Array, ...]:
+    return () if step.x is None else step.x if isinstance(step.x, tuple) else (step.x,)
+
+
+def _compare(code: DeviceCode, states: Array, after: Array) -> None:
+    """Raise unless the kernel gives what the function gives, for the first states of all members and changed ones."""
+    xp, times = array_namespace(states), list(range(states.shape[0]))
+    for given in (states, changed(states)):
+        found = xp.empty_like(states)
+        code.marches.run(given, found, Span(0, len(times), 1), 0, 1)
+        if unlike_function(code.step, times, given, found) or (
+            given is states and are_apart(code.step, times, given, found, after)
+        ):
+            raise NoCodeError("gave other values than its recorded operations, for the members of its batch")
+
+
+def is_on_device(states: Array) -> bool:
+    """Whether arrays are on a device whose kernels can be written."""
+    return library(states) in LIBRARIES

@@ -1,0 +1,144 @@
+"""Recurrences by kernels of a device: array-api-strict stands in for CuPy, the processor for the device."""
+
+import array_api_strict as xp
+import numpy as np
+import pytest
+from host_launcher import HostLauncher
+
+import parscan
+from parscan._arrays.namespace import to_numpy
+
+W = np.array([[0.4, -0.9], [0.8, 0.3]])
+
+
+@pytest.fixture
+def launcher(monkeypatch):
+    found = HostLauncher()
+    monkeypatch.setattr("parscan._kernels.cuda.written.LAUNCHER", found)
+    monkeypatch.setattr("parscan._recurrence.device_code.LIBRARIES", {"array_api_strict"})
+    return found
+
+
+class Cell:
+    """A gated recurrence of two units on the functions of a library."""
+
+    def __init__(self, library, dtype="float64"):
+        self.xp, self.W = library, library.asarray(W, dtype=getattr(library, dtype))
+
+    def step(self, y, x):
+        gate = 1 / (1 + self.xp.exp(-x))
+        return gate * y + (1 - gate) * self.xp.tanh(y @ self.W + x)
+
+
+def solved(launcher, batch=(), dtype="float64", steps=400, **options):
+    """A solve by the device, and the loop by NumPy."""
+    x = np.random.default_rng(0).standard_normal((steps, *batch, 2)).astype(dtype)
+    cell = Cell(xp, dtype)
+    y0 = xp.zeros((*batch, 2), dtype=getattr(xp, dtype))
+    sol = parscan.solve_recurrence(cell.step, y0, xp.asarray(x), **options)
+    oracle = parscan.solve_recurrence(Cell(np, dtype).step, np.zeros((*batch, 2), dtype), x, method="sequential",
+                                      compile=False)  # fmt: skip
+    assert sol.success, sol.message
+    limit = 1e-8 if dtype == "float64" else 2e-4
+    np.testing.assert_allclose(to_numpy(sol.y), oracle.y, rtol=limit, atol=limit)
+    return sol
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("batch", [(), (3,), (2, 2)])
+@pytest.mark.parametrize("method", ["newton", "jacobi", "sequential"])
+def test_methods(launcher, method, batch, dtype):
+    sol = solved(launcher, batch, dtype, method=method)
+    assert launcher.launched
+    assert sol.method == method
+
+
+def test_auto_takes_newton_then_the_loop(launcher):
+    sol = solved(launcher, steps=2000)
+    assert sol.method == "newton"
+    assert "runs as a kernel of the device; segments of" in sol.decisions[0]
+    marched = [threads for threads in launcher.launched if threads > 8]
+    assert 3 <= len(marched) <= 2 * sol.iterations + 4
+
+
+def test_auto_takes_the_loop_for_wide_batches(launcher):
+    sol = solved(launcher, (70,))
+    assert sol.method == "sequential"
+    assert launcher.launched[-1] == 70
+    assert "auto: the loop, for the recorded step runs as a kernel" in sol.message
+
+
+def test_chaos_is_left_to_the_loop_of_the_kernel(launcher):
+    """Newton's method fails; the steps are the very ones of the function."""
+
+    def step(y):
+        return 3.9 * y * (1 - y)
+
+    sol = parscan.solve_recurrence(step, xp.asarray([0.3]), length=3000)
+    oracle = parscan.solve_recurrence(step, np.array([0.3]), length=3000, method="sequential", compile=False)
+    np.testing.assert_array_equal(to_numpy(sol.y), oracle.y)
+    assert "sequential" in sol.method
+
+
+def test_diagonal_structure_shared_inputs_and_whole_numbers(launcher):
+    rng = np.random.default_rng(0)
+    x, k = rng.standard_normal((300, 3)), rng.integers(0, 5, (300, 4, 1))
+
+    def step(library):
+        return lambda y, x: library.where(x[1] > 2, library.sin(0.7 * y) + x[0], 0.5 * y)
+
+    given = (x[:, None, :] * np.ones((1, 1, 3)), k)
+    options = {"structure": parscan.Diagonal, "method": "newton"}
+    found = parscan.solve_recurrence(step(xp), xp.zeros((4, 3)), tuple(map(xp.asarray, given)), **options)
+    expected = parscan.solve_recurrence(step(np), np.zeros((4, 3)), given, method="sequential", compile=False)
+    assert launcher.launched
+    np.testing.assert_allclose(to_numpy(found.y), expected.y, rtol=1e-8, atol=1e-9)
+
+
+def test_complex_states_take_the_loop(launcher):
+    def step(y):
+        return (0.6 + 0.7j) * y + 1j
+
+    sol = parscan.solve_recurrence(step, xp.asarray([0.3 + 1j]), length=500)
+    oracle = parscan.solve_recurrence(step, np.array([0.3 + 1j]), length=500, method="sequential", compile=False)
+    np.testing.assert_allclose(to_numpy(sol.y), oracle.y, rtol=1e-12)
+    assert "Newton's method has no kernel: the step has complex states" in sol.message
+    assert launcher.launched
+
+
+CALLS, MEANS = [], xp.asarray(np.linspace(0.1, 0.9, 3)[:, None])
+REFUSED = {
+    "members that meet": (lambda y: 0.5 * y + xp.mean(y, axis=1, keepdims=True), "other values"),
+    "members that differ": (lambda y: MEANS * y + 1.0, "of the shape"),
+    "a history": (lambda y: 0.5 * y + 0 * CALLS.append(1).__sizeof__(), "history"),
+    "large": (lambda y: sum(xp.sin(k * 0.1 * y) for k in range(10)) * 1e-2, "operations"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_steps_without_kernels_are_told(launcher, name, monkeypatch):
+    monkeypatch.setattr("parscan._recorded.native.device_march.MOST", {"d": 20})
+    step, reason = REFUSED[name]
+    y0 = xp.asarray(np.random.default_rng(0).random((3, 2)))
+    sol = parscan.solve_recurrence(step, y0, length=100, method="newton")
+    assert "The step is no kernel of the device: it" in sol.decisions[0]
+    assert reason in sol.decisions[0]
+    np.testing.assert_allclose(to_numpy(sol.y[1:, ...]), to_numpy(step(sol.y[:-1, ...])), rtol=1e-8, atol=1e-9)
+    with pytest.raises(TypeError, match="cannot be compiled, as `compile=True` asks"):
+        parscan.solve_recurrence(step, y0, length=100, method="newton", compile=True)
+
+
+def test_no_kernels_if_they_are_not_wanted(launcher):
+    solved(launcher, method="newton", compile=False)
+    assert not launcher.launched
+
+
+def test_a_wrong_kernel_is_not_used(launcher, monkeypatch):
+    launch = launcher.launch
+
+    def wrong(kernel, threads, *arguments):
+        launch(kernel, threads - 1, *arguments)
+
+    monkeypatch.setattr("host_launcher.THREADS", 1)
+    monkeypatch.setattr(launcher, "launch", wrong)
+    assert "gave other values" in solved(launcher, (3,), method="newton").decisions[0]
