@@ -66,9 +66,13 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if "complex64" in item.name:  # float32 and complex128 are fast tests
             item.add_marker(pytest.mark.slow)
-        if item.get_closest_marker("gpu") and DEVICES == 0:
+        fixtures = getattr(item, "fixturenames", ())
+        is_of_device = item.get_closest_marker("gpu") and (
+            "cp" not in fixtures or item.get_closest_marker("real_device")
+        )
+        if is_of_device and DEVICES == 0:
             item.add_marker(no_device)
-        if "emulator" in getattr(item, "fixturenames", ()):
+        elif "emulator" in fixtures or ("cp" in fixtures and DEVICES == 0):
             item.add_marker(pytest.mark.emulator)
             item.add_marker(pytest.mark.slow)
             if MISSING:
@@ -180,6 +184,19 @@ def tune(monkeypatch):
         monkeypatch.setattr(choice, "TUNING", replace(choice.TUNING, **changes))
 
     return tune
+
+
+@pytest.fixture
+def cp():
+    """CuPy; where there is no device, a stand-in for it, whose kernels the emulator runs."""
+    if DEVICES:
+        yield import_module("cupy")
+        return
+    from cuda_emulator import Emulator
+    from cupy_stand_in import installed
+
+    with installed(Emulator()) as stand_in:
+        yield stand_in
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Whether there is a CUDA device."""
+"""Whether there is a CUDA device; where there is none, tests for devices run on a stand-in, at sizes that are cut."""
 
 
 def count_devices():
@@ -12,3 +12,8 @@ def count_devices():
 
 
 DEVICES = count_devices()
+
+
+def cut(full, short):
+    """A size on a device, and the one for the stand-in for it."""
+    return full if DEVICES else short

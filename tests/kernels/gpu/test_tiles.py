@@ -1,4 +1,7 @@
-"""One long sequence in tiles on a device, by both ways: at full size, out of range, and from several threads."""
+"""One long sequence in tiles by both ways, at full size, out of range, and from several threads.
+
+Where there is no device, shorter ones on the stand-in for CuPy.
+"""
 
 import os
 import subprocess
@@ -7,17 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from devices import cut
 
 from parscan._kernels.cpu import affine_scan as cpu
 
 pytestmark = pytest.mark.gpu
 
 WIDE = {"float32": "float64", "complex64": "complex128"}
-
-
-@pytest.fixture
-def cupy():
-    return pytest.importorskip("cupy")
 
 
 @pytest.fixture(params=["tiles", "look-back"])
@@ -47,47 +46,52 @@ def assert_as_good_as_the_loop(found, A, expected, dtype):
 
 
 @pytest.mark.parametrize(
-    ("dtype", "length"), [("float32", 10**6), ("float32", 10**7), ("float32", 10**8 + 1), ("complex64", 10**7 + 1)]
+    ("dtype", "length"),
+    cut(
+        [("float32", 10**6), ("float32", 10**7), ("float32", 10**8 + 1), ("complex64", 10**7 + 1)],
+        [("float32", 10**4)],
+    ),
 )
 @pytest.mark.parametrize("factors", [(0.0, 1.0), (0.999, 1.0), (-1.0, 1.0)])
-def test_long_sequences(cupy, way, dtype, length, factors):
+def test_long_sequences(cp, way, dtype, length, factors):
     """Against the loop in twice the precision."""
     from parscan._kernels.cuda import affine_scan as cuda
 
     rng = np.random.default_rng(length)
     A, b = rng.uniform(*factors, length).astype(dtype), numbers(rng, dtype, length)
-    found = cupy.asnumpy(cuda.affine_scan(cupy.asarray(A), cupy.asarray(b)))
+    found = cp.asnumpy(cuda.affine_scan(cp.asarray(A), cp.asarray(b)))
     expected = cpu.affine_scan(A.astype(WIDE[dtype]), b.astype(WIDE[dtype]))
     assert_as_good_as_the_loop(found, A, expected, dtype)
-    found = cupy.asnumpy(cuda.affine_scan(cupy.asarray(A), cupy.asarray(b), reverse=True))
+    found = cp.asnumpy(cuda.affine_scan(cp.asarray(A), cp.asarray(b), reverse=True))
     expected = cpu.affine_scan(A[::-1].astype(WIDE[dtype]), b[::-1].astype(WIDE[dtype]))
     assert_as_good_as_the_loop(found[::-1], A[::-1], expected, dtype)
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-@pytest.mark.parametrize("where", [10, 4095, 4096, 500_000, 999_999])
-def test_numbers_that_are_not_finite(cupy, way, where):
+@pytest.mark.parametrize("where", cut([10, 4095, 4096, 500_000, 999_999], [4096]))
+def test_numbers_that_are_not_finite(cp, way, where):
     from parscan._kernels.cuda import affine_scan as cuda
 
-    A, b = np.full(1_000_000, 0.5, "float32"), np.ones(1_000_000, "float32")
+    A, b = np.full(cut(1_000_000, 10_000), 0.5, "float32"), np.ones(cut(1_000_000, 10_000), "float32")
     for factor, offset in ((np.nan, 1), (np.inf, 1), (0.5, np.inf), (0.5, 1)):
         A[where], b[where] = factor, offset
         expected = cpu.affine_scan(A, b)
-        found = cupy.asnumpy(cuda.affine_scan(cupy.asarray(A), cupy.asarray(b)))
+        found = cp.asnumpy(cuda.affine_scan(cp.asarray(A), cp.asarray(b)))
         assert np.array_equal(np.isfinite(found), np.isfinite(expected))
         np.testing.assert_allclose(found[:where], expected[:where], rtol=1e-5)
 
 
-def test_products_that_overflow(cupy, way):
+def test_products_that_overflow(cp, way):
     """Of a tile, which is then evaluated step by step, and of all tiles."""
     from parscan._kernels.cuda import affine_scan as cuda
 
-    for factors, h0 in ((np.r_[np.full(60, 10.0), np.full(99_940, 0.9)], 1e-30), (np.full(100_000, 1.5), 0.0)):
-        A, b = factors.astype("float32"), np.zeros(100_000, "float32")
-        found = cuda.affine_scan(cupy.asarray(A), cupy.asarray(b), cupy.asarray(h0, dtype="float32"))
+    length = cut(100_000, 10_000)
+    for factors, h0 in ((np.r_[np.full(60, 10.0), np.full(length - 60, 0.9)], 1e-30), (np.full(length, 1.5), 0.0)):
+        A, b = factors.astype("float32"), np.zeros(length, "float32")
+        found = cuda.affine_scan(cp.asarray(A), cp.asarray(b), cp.asarray(h0, dtype="float32"))
         expected = cpu.affine_scan(A, b, np.float32(h0))
         assert np.isfinite(expected).all()
-        np.testing.assert_allclose(cupy.asnumpy(found), expected, rtol=1e-3, atol=1e-37)
+        np.testing.assert_allclose(cp.asnumpy(found), expected, rtol=1e-3, atol=1e-37)
 
 
 @pytest.mark.parametrize(("what", "count"), [("launches", 10_000), ("streams", 2_000)])
