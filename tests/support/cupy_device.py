@@ -166,6 +166,8 @@ def _argument(x):
         return x.data.ptr
     if isinstance(x, int | float | np.number | np.bool):
         return x
+    if isinstance(x, np.ndarray) and x.size == 1 and x.dtype.kind == "V":  # a structure, by its value
+        return x
     raise TypeError(f"Unsupported type {type(x)}")
 
 

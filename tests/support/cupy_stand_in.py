@@ -5,6 +5,7 @@ them. NumPy's arrays are refused where CuPy refuses them; nothing becomes a NumP
 by parscan's own launcher, and run in the emulator.
 """
 
+import hashlib
 import sys
 import warnings
 from contextlib import contextmanager
@@ -245,7 +246,8 @@ def installed(emulator=None):
     kept = {name: sys.modules.pop(name) for name in list(sys.modules) if _is_of_cupy(name)}
     attribute = vars(array_api_compat).pop("cupy", None)
     sys.modules.update(MODULES, cupyx=CUPYX)
-    launched, cubin = launch.LAUNCHER, launch.cubin
+    written = import_module("parscan._kernels.cuda.written")
+    before = launch.LAUNCHER, launch.cubin, written.LAUNCHER
     DEVICE.reset()
     COUNTS.__init__()
     launch._loaded.cache_clear()
@@ -253,13 +255,14 @@ def installed(emulator=None):
     if emulator is not None:
         DEVICE.processors = emulator.processors()
         launch.LAUNCHER, launch.cubin = launch.CupyLauncher(), _emulated(emulator)
+        written.LAUNCHER = _launcher_of_written(written)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of names that array_api_compat takes from all of CuPy
             import_module("array_api_compat.cupy")
         yield CUPY
     finally:
-        launch.LAUNCHER, launch.cubin = launched, cubin
+        launch.LAUNCHER, launch.cubin, written.LAUNCHER = before
         launch._loaded.cache_clear()
         launch._processors.cache_clear()
         for name in [name for name in sys.modules if _is_of_cupy(name)]:
@@ -290,6 +293,33 @@ def _emulated(emulator):
         return made
 
     return cubin
+
+
+def _launcher_of_written(written):
+    """parscan's launcher of kernels that it writes itself: they are loaded by a name, and run thread by thread."""
+
+    class Launcher(written.CupyLauncher):
+        def _function(self, kernel):
+            code = f"PTX {hashlib.sha256(kernel.text.encode()).hexdigest()}"
+
+            def run(grid, block, arguments):
+                threads = np.random.default_rng(grid[0]).permutation(grid[0] * block[0])
+                kernel.host()(threads, *arguments[1:])  # the first one are constants
+
+            DEVICE.provide(code + "\0", kernel.entry, run)
+            return super()._function(Named(kernel, code))
+
+    return Launcher()
+
+
+class Named:
+    """A kernel with another text in the place of its PTX, as compiling it takes long."""
+
+    def __init__(self, kernel, code):
+        self.text, self.entry, self._code = f"{kernel.text}{id(kernel)}", kernel.entry, code
+
+    def ptx(self, capability):
+        return self._code
 
 
 def memory(address):
