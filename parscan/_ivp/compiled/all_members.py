@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import cache, partial, reduce
+from functools import cache, cached_property, lru_cache, partial, reduce
 from math import inf, isfinite
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
@@ -119,7 +119,7 @@ class AllMembers:
             return Places(self._problem.breaks)
         return places_in(self._problem, Alone(self._members.arguments(0), self._members.switches))
 
-    @property
+    @cached_property
     def _most(self) -> int | None:
         """Steps after which a member is given up, if others are than those that machine code may take."""
         return IN_MODES if self._alone(self._problem.xp.zeros(0), 0).has_switches else None
@@ -160,8 +160,13 @@ class AllMembers:
     def solved(self, times: Array, tell: Callable[[float], object]) -> Found:
         """All members, with values at the times; `tell` is called with the share that is done."""
         xp, (begin, end) = self._problem.xp, self._problem.span
-        inner, parts = (times != begin) & (times != end), list(self._parts(times.shape[0]))
+        parts = list(self._parts(times.shape[0]))
         some = parts[0]
+        if len(parts) == times.shape[0] == 1 and float(times[0]) == end:
+            one = self._part(some, times[:0], partial(_tell, tell, some, self.count))
+            one.values = copy(one.y)[:, None, :]
+            return one
+        inner = (times != begin) & (times != end)
         one = self._part(some, times[inner], partial(_tell, tell, some, self.count))
         if len(parts) == 1 and bool(xp.all(inner)):
             return one
@@ -212,7 +217,7 @@ class AllMembers:
     def _part(self, some: slice, times: Array, tell: Callable[[float], object]) -> Found:
         """Some members, until the estimated errors at the end are at most the tolerances, if that can be done."""
         xp, notes = self._problem.xp, self._members.notes
-        members = xp.arange(some.start, some.stop)
+        members, twice = _numbers(xp, some.start, some.stop)
         self._part_begin, self._part_stretches = some.start, self._stretches(self._problem.span[0], members)
         count, key = members.shape[0], self._habits(some)
         known, alone = known_of(notes, key, members), self._alone(times, some.start)
@@ -222,8 +227,7 @@ class AllMembers:
             before = nothing_known(before.shares)
         looser = self._looser if before is known else LOOSER
         y0, shares = self.y0[some, :], xp.concat([before.shares, looser * before.shares])
-        twice, starts = xp.concat([members, members]), xp.concat([y0, y0])
-        first = self._ends(twice, starts, shares, times, count, None, tell)
+        first = self._ends(twice, xp.concat([y0, y0]), shares, times, count, None, tell)
         rounds = self._rounds(y0, looser, before, is_bent=is_bent)
         rounds.first(first, self._apart_first(first, count) if self._is_complex else None)
         crossing = self._crossing(alone, first, count)
@@ -241,16 +245,17 @@ class AllMembers:
         found = Found(rounds.y, values, rounds.errors, rounds.steps, rounds.methods, rounds.evaluations)
         found.shares = rounds.shares
         if first.rates is not None and not rounds.is_methods_seen and self._part_stretches is None:
-            of_rates = xp.nonzero(rounds.shares == before.shares)[0]
-            found.rates, found.of_rates = first.rates[:count, :], of_rates
-            if of_rates.shape[0] < count:
-                found.rates = xp.take(found.rates, of_rates, axis=0)
+            found.of_rates = xp.nonzero(rounds.shares == before.shares)[0]
+            found.rates = xp.take(first.rates, found.of_rates, axis=0)
         if crossing.shape[0] or bool(xp.any(rounds.errors > FAR)):
             self._mend(found, alone, first, crossing)
+        first.give_back()
         return found
 
     def _crossing(self, alone: Singles, first: Ends, count: int) -> Array:
         """Members, of so many, whose steps probably crossed switches of the state again and again; none without."""
+        if not alone.has_switches:
+            return self._problem.xp.arange(0)
         _, accepted, rejected, evaluations = (first.counts[:count, k] for k in range(4))
         some = self._problem.xp.nonzero((evaluations > BRIEF) & (rejected > OFTEN * accepted))[0]
         return some if some.shape[0] and alone.has_modes else some[:0]
@@ -407,6 +412,13 @@ def _native() -> Any:
         integrate_members=integrate_members, widest=widest, Limits=Limits, Rounds=Rounds, Status=Status,
         UnsupportedError=UnsupportedError,
     )  # fmt: skip
+
+
+@lru_cache(maxsize=4)
+def _numbers(xp: Any, begin: int, end: int) -> tuple[Array, Array]:
+    """Numbers of members that are solved together, and the same once more for their second marches; only to be read."""
+    members = xp.arange(begin, end)
+    return members, xp.concat([members, members])
 
 
 def _logged(run: Run) -> list[Array]:

@@ -302,6 +302,8 @@ def times_of(times: Array, span: tuple[float, float]) -> Array:
     xp, way = array_namespace(times), 1.0 if span[1] > span[0] else -1.0
     if times.ndim != 1 or times.dtype != xp.float64:
         raise Unusual
+    if times.shape[0] == 1 and way * span[0] <= way * float(times[0]) <= way * span[1]:
+        return copy(times)
     along = xp.concat([xp.asarray([way * span[0]]), way * times, xp.asarray([way * span[1]])])
     gaps = along[1:] - along[:-1]
     if not (bool(xp.all(gaps >= 0)) and bool(xp.all(gaps[1:-1] > 0))):

@@ -40,6 +40,8 @@ class Ends:
     rates : array, shape (members, n), or None
         Values of the right-hand side at the ends of members, as the solver has them, if all begin with the first method
         and there are several lanes; of other methods, they are those of the last one before.
+    run : Run or None
+        What has the memory of the others, besides `values`, if all begin with the first method.
     """
 
     y: Any
@@ -49,6 +51,12 @@ class Ends:
     since: Any
     values: Any
     rates: Any = None
+    run: Run | None = None
+
+    def give_back(self) -> None:
+        """Let later runs have the memory of what is not wanted any more: all but `values`."""
+        if self.run is not None:
+            self.run.give_back()
 
 
 def integrate_members(
@@ -95,7 +103,7 @@ def integrate_members(
     if is_usual:
         run = begin.run(makers[0], slice(None), t0, end, y0, max_step, first_step, share, parameters, valued)
         ended = _finish(run, 0, report)
-        found = Ends(run.y, run.t, run.counts, np.zeros(count, np.int64), np.empty(count), run.values, run.rates)
+        found = Ends(run.y, run.t, run.counts, np.zeros(count, np.int64), np.empty(count), run.values, run.rates, run)
         found.since[...] = t0
         if ended == count:
             return found

@@ -122,6 +122,12 @@ class Explicit(Members):
         if form.checks_polynomials:  # all of a step is evaluated in the attempt
             self.per_attempt, self.per_step, self.per_polynomial = STAGES, 0, 0
 
+    def _first_length(self, square: Value) -> Value:
+        """Roughly, for there is no need for more, but for the steps of SciPy."""
+        if not self.form.predicts:
+            return super()._first_length(square)
+        return self.code.inverse_root(square * 1e4, self.power.bit_length())
+
     def attempt(self, t: Value, h: Value) -> Value:
         """The stages, the state at the end, and the error; the polynomial and its error, if that is checked."""
         if self.switching is not None:

@@ -41,6 +41,9 @@ IDLE = 2
 WORKERS = 8
 """Pieces of memory of threads that a solver keeps for later runs."""
 
+ENSEMBLES, WORDS = 2, 1 << 18
+"""Runs of ensembles that a solver keeps for later ones of as many members, and numbers in the memory of each."""
+
 COMPARED = 2
 """Members of a run that compares two solves of a problem."""
 
@@ -79,6 +82,7 @@ class Solver:
         self.attempts = FIRST
         """Attempts of steps in every lane before a return to Python."""
         self._idle: list[Run] = []
+        self._ensembles: dict[Any, Run] = {}
         self._workers: list[Worker] = []
 
     @property
@@ -123,7 +127,8 @@ class Solver:
             Each has members of its own.
         """
         several = [not isinstance(one, float) and np.ndim(one) > 0 for one in (t0, end, first_step, max_step, share)]
-        run = Run(self, len(y0), several, threads)
+        run = self._ensembles.pop((len(y0), *several, threads), None) or Run(self, len(y0), several, threads)
+        run.hire()
         run.begin(
             t0, end, y0, rtol=rtol, atol=atol, max_step=max_step, first_step=first_step, share=share,
             parameters=parameters, times=times, valued=valued, stretches=stretches, most=most,
@@ -136,7 +141,9 @@ class Solver:
             return self._idle.pop()
         except IndexError:
             compares, in_lanes = self.form.compares, self.compares_in_lanes
-            return Run(self, COMPARED if compares else 1, [False, False, False, compares, in_lanes], 1)
+            run = Run(self, COMPARED if compares else 1, [False, False, False, compares, in_lanes], 1)
+            run.hire()
+            return run
 
     def worker(self) -> Worker:
         """The memory of a thread, of a run that is over if there is one."""
@@ -154,6 +161,12 @@ class Solver:
         run.forget()
         if len(self._idle) < IDLE:
             self._idle.append(run)
+
+    def keep(self, key: Any, run: Run) -> None:
+        """Keep the memory of an ensemble that has ended for later ones."""
+        for old in list(self._ensembles)[: 1 - ENSEMBLES]:
+            self._ensembles.pop(old, None)
+        self._ensembles[key] = run
 
 
 def solver(key: Any, programs: Sequence[Program], write: Callable[[], Members], *, operations: float = 0) -> Solver:
@@ -217,14 +230,15 @@ class Run:
 
     def __init__(self, solver: Solver, members: int, several: Sequence[bool], threads: int) -> None:
         self.solver, dtype, n, count = solver, solver.dtype, solver.n, members
-        self.members = members
+        self.members, self._key = members, (members, *several, threads)
         self.values: Any = None
         self.log: tuple[Any, ...] = ()
         self.slopes: Any = None
         self._given: list[Any] = []
         size, given, is_wide = n * dtype.itemsize, 1 if solver.form.compares else count, solver.form.lanes > 1
         states = (1 + is_wide) * count + given
-        block = _Block(states * -(-size // 8) + count * (1 + len(COUNTS)) + 8 + sum(several) * count)
+        self._words = states * -(-size // 8) + count * (1 + len(COUNTS)) + 8 + sum(several) * count
+        block = _Block(self._words)
         rows = list[int]()
         self._states = block.add(given * n, dtype, rows, size * (given > 1)).reshape(given, n)
         self._spans = [block.add(count if differs else 1, FLOAT, rows, 8 * differs) for differs in several]
@@ -238,8 +252,12 @@ class Run:
         self._numbers = numbers = np.zeros(len(NUMBERS), dtype=WHOLE)
         numbers[CAPACITY] = 1 << 62 if solver.form.log == NOTHING else 0
         numbers[MEMBERS], numbers[WANTED] = count, 1
-        self._workers = [solver.worker() for _ in range(min(threads, count))]
-        self._block = block
+        self._workers: list[Worker] = []
+        self._threads, self._block = min(threads, count), block
+
+    def hire(self) -> None:
+        """Get the memory of threads, before `begin`."""
+        self._workers = [self.solver.worker() for _ in range(self._threads)]
 
     def begin(
         self, t0: Any, end: Any, y0: Any, *, rtol: Any, atol: Any, max_step: Any = inf, first_step: Any = 0.0,
@@ -317,6 +335,12 @@ class Run:
         """Nothing but the attributes is wanted any more."""
         self._given, workers, self._workers = [], self._workers, []
         self.solver.take_back(workers)
+
+    def give_back(self) -> None:
+        """After `end`: not even the attributes are wanted any more, but for `values`."""
+        self.values = None
+        if self._words <= WORDS:
+            self.solver.keep(self._key, self)
 
     @property
     def status(self) -> Status:

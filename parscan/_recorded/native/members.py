@@ -623,29 +623,36 @@ class Members(ABC):
             fresh[0] = 0
 
     def _first_step(self, t: Value) -> Value:
+        """The length of a first step. Sizes and rates are squared: lanes wait for a new member, and roots take long."""
         code, state, first, other = self.code, self.row("state"), self.row("slopes"), self.row("slopes", 1)
-        goal, direction = self.lane("goal")[0], self.lane("direction")[0]
+        goal, direction, scales = self.lane("goal")[0], self.lane("direction")[0], self.row("end")
         longest = code.minimum(code.abs(goal - t), self.lane("limit")[0])
 
         def sizes(k: Any, totals: list[Value]) -> list[Value]:
-            y, scale = state[k], self.scale(k, code.abs(state[k]))
+            y = state[k]
+            scales[k] = scale = self.scale(k, code.abs(y))
             return [_square(y * scale, totals[0]), _square(first[k] * scale, totals[1])]
 
         def change(k: Any, totals: list[Value]) -> list[Value]:
-            return [_square((other[k] - first[k]) * self.scale(k, code.abs(state[k])), totals[0])]
+            return [_square((other[k] - first[k]) * scales[k], totals[0])]
 
         tightness = self.lane("tightness")[0]
-        size, rate = (code.sqrt(one / self.n).to(np.float64) * tightness for one in self.sums(2, sizes))
-        h = code.where((size < 1e-5) | (rate < 1e-5), 1e-6, 0.01 * size / rate)
+        unit = tightness * tightness / self.n
+        size, rate = (one.to(np.float64) * unit for one in self.sums(2, sizes))
+        h = code.where((size < 1e-10) | (rate < 1e-10), 1e-6, 0.01 * code.sqrt(size / rate))
         h = code.minimum(h, longest)
         length, trial = self.wide(direction * h), self.row("trial")
         self.chunkwise(lambda k: trial.__setitem__(k, code.fma(length, first[k], state[k])))
         self.evaluate(t + direction * h, trial, other)
-        slower = code.sqrt(self.sums(1, change)[0] / self.n).to(np.float64) * tightness
-        largest = code.maximum(rate, slower / h)
-        wanted = code.pow(0.01 / largest, 1 / self.power)
-        wanted = code.where(largest <= 1e-15, code.maximum(h * 1e-3, 1e-6), wanted)
+        per_length = 1.0 / h
+        slower = self.sums(1, change)[0].to(np.float64) * unit * per_length * per_length
+        largest = code.maximum(rate, slower)
+        wanted = code.where(largest <= 1e-30, code.maximum(h * 1e-3, 1e-6), self._first_length(largest))
         return code.minimum(code.minimum(100 * h, wanted), longest)
+
+    def _first_length(self, square: Value) -> Value:
+        """The power of `0.01 / rate` that is the length of a first step, from the square of the rate."""
+        return self.code.pow(0.01 / self.code.sqrt(square), 1 / self.power)
 
     def _step(self) -> None:
         """One attempt in every lane, and what follows from it."""
