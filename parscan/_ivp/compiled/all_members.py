@@ -100,7 +100,7 @@ class AllMembers:
         self._like = states[:1, :]
         self._rtol, self._atol = of_parts(problem.rtols, states), of_parts(problem.atol, states)
         self._is_complex = is_complex(states)
-        self._may_be_exact = not bool(xp.all(problem.atol > 0))
+        self._may_be_exact = not (problem.atol > 0 if problem.atol.ndim == 0 else bool(xp.all(problem.atol > 0)))
         self._differ = members.switches is not None and members.switches.depends
         """Whether members have corners in time of their own."""
         self._places = self._common_places()

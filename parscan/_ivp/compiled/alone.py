@@ -67,8 +67,7 @@ class Singles:
 
     def __init__(self, problem: Problem, members: Members, first_step: float, times: Array, first: int) -> None:
         self._problem, self._members, self._first_step, self.first = problem, members, first_step, first
-        self._output = Output(is_dense=False, times=times if times.shape[0] else None)
-        self._starts = problem.xp.reshape(problem.y0, (-1, problem.y0.shape[-1]))
+        self._times = times if times.shape[0] else None
         self.mended, self.bad = list[int](), list[int]()
 
     @property
@@ -129,7 +128,7 @@ class Singles:
         if course.failed or not (one.end <= before or is_better):
             return one
         found.y[member, :] = course.y
-        if self._output.times is not None:
+        if self._times is not None:
             found.values[member, ...] = as_parts(xp.concat(course.values))
         found.errors[member], found.steps[member] = one.end, course.path.steps
         if found.shares is not None:
@@ -140,10 +139,12 @@ class Singles:
 
     def _solved(self, member: int) -> Solved:
         """A member as a single problem."""
-        recorded, problem = self._recorded(member), replace(self._problem, y0=self._starts[self.first + member, :])
+        recorded, output = self._recorded(member), Output(is_dense=False, times=self._times)
+        starts = self._problem.xp.reshape(self._problem.y0, (-1, self._problem.y0.shape[-1]))
+        problem = replace(self._problem, y0=starts[self.first + member, :])
         while True:
-            known_of(recorded, problem.rtol, is_between=self._output.is_between).stiff = ROSENBROCK
-            march = March(problem, recorded, self._output, self._first_step, None)
+            known_of(recorded, problem.rtol, is_between=output.is_between).stiff = ROSENBROCK
+            march = March(problem, recorded, output, self._first_step, None)
             found = solved(march, ())
             march.end()
             if found.course.failed and not found.course.chatter and recorded.leave_modes():

@@ -166,10 +166,10 @@ def _agrees(problem: Problem, members: Members, t: Array, states: Array, expecte
     return agree(members.slopes(t, own, some), wanted, share_of(problem.rtol, problem.y0), t, own, evaluate)
 
 
-def sample(problem: Problem, count: int) -> Array:
+def sample(problem: Problem, count: int) -> list[int]:
     """Numbers of the states that are compared with the function: the first, the last, and some between."""
     few = min(FEW, max(2, NUMBERS // prod(problem.y0.shape)), count)
-    return problem.xp.asarray([k * (count - 1) // max(1, few - 1) for k in range(few)])
+    return [k * (count - 1) // max(1, few - 1) for k in range(few)]
 
 
 def _is_unlike(
@@ -181,7 +181,7 @@ def _is_unlike(
     All of a sample are compared at the first solve of a function, and at one of `ANEW`. At others, which repeat these,
     it is the end, and one of those between, which is another one at each solve.
     """
-    xp, rows = problem.xp, sample(problem, nodes.shape[0]).tolist()
+    xp, rows = problem.xp, sample(problem, nodes.shape[0])
     solves, few = members.notes.get(_solves_of(problem), 0) + 1, SOME
     members.notes[_solves_of(problem)] = solves
     if solves % ANEW != 1:
@@ -261,7 +261,7 @@ def _failure(problem: Problem, found: Found) -> Failure:
 def _done(found: Found) -> str:
     """The methods, the steps and the error."""
     steps = f"{int(found.steps.sum()) / found.steps.shape[0]:.0f} of its own for every member, on average"
-    stiff = int((found.methods > 0).sum())
+    stiff = int((found.methods > 0).sum()) if found.methods.any() else 0
     others = f", and Rodas5P for {counted(stiff, 'stiff member')}" if stiff else ""
     others += f", {counted(found.alone, 'member')} alone" if found.alone else ""
     error, far = float(found.errors.max()), ""

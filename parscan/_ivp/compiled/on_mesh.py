@@ -174,7 +174,7 @@ class _OfBatch:
     def is_contradicted(self, pieces: list[PiecewisePolynomial]) -> bool:
         """A sample of the states is compared."""
         t, states = _places(pieces)
-        rows = sample(self._problem, t.shape[0])
+        rows = self._problem.xp.asarray(sample(self._problem, t.shape[0]))
         return contradicts(self._problem, self._members, t[rows], states[rows, ...], some_members(self._problem))
 
 

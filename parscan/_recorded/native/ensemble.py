@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import inf
 from typing import Any
 
@@ -147,8 +148,7 @@ class _Begin:
         """A run of some members, whose numbers are given; `begun` says which of them another method has left."""
         times, stretches = self.times, self.stretches
         has_times = times is not None
-        form = Form(self.lanes, self.shared, has_times=has_times, checks_polynomials=has_times,
-                    has_stretches=stretches is not None)  # fmt: skip
+        form = _form(self.lanes, self.shared, has_times, stretches is not None)
         if begun is not None and stretches is not None:
             stretches = _left_of(_of_each(stretches, some), t0, begun)
         return make(form).start(
@@ -157,6 +157,12 @@ class _Begin:
             valued=valued, stretches=stretches, **self.options,
             threads=self.threads or min(available_threads(), max(1, y0.shape[0] // (2 * self.lanes))),
         )  # fmt: skip
+
+
+@lru_cache(maxsize=64)
+def _form(lanes: int, shared: tuple[bool, ...], has_times: bool, has_stretches: bool) -> Form:
+    """The form of solvers."""
+    return Form(lanes, shared, has_times=has_times, checks_polynomials=has_times, has_stretches=has_stretches)
 
 
 def _beginning(found: Ends, first_methods: Any, is_usual: bool, number: int) -> Any:
