@@ -1,6 +1,6 @@
 """Ensembles by compiled solvers: every member as alone, whichever methods, lanes and threads it needs."""
 
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 import pytest
@@ -9,6 +9,7 @@ from scipy.integrate import solve_ivp
 from parscan._recorded.linearised import linearised
 from parscan._recorded.native.ensemble import integrate_members
 from parscan._recorded.native.explicit import explicit
+from parscan._recorded.native.integrate import ENSEMBLES
 from parscan._recorded.native.rosenbrock import rosenbrock
 from parscan._recorded.native.status import Status
 from parscan._recorded.record import record
@@ -167,3 +168,28 @@ def test_memory_of_threads_is_used_again():
             found.append(one.y.copy())
     np.testing.assert_array_equal(found[0], found[-2])
     assert all(1 <= len(solver._workers) <= 2 for solver in solvers.values())
+
+
+def test_memory_of_ensembles_is_used_again():
+    """Of those that were given back, a few; what others found is not written over."""
+    y0, make = np.tile([1.0, 0.5], (11, 1)), cache(EXPLICIT)
+
+    def found(end, count=11):
+        mu = np.linspace(0, 0.5, count)
+        return integrate_members([make], 0.0, end, y0[:count], rtol=1e-7, atol=1e-7, parameters=(mu, PUSH),
+                                 shared=(False, True))  # fmt: skip
+
+    one, other = found(1.0), found(2.0)
+    ends = one.y.copy(), other.y.copy()
+    assert not np.shares_memory(one.y, other.y)
+    one.give_back()
+    again = found(2.0)
+    assert np.shares_memory(again.y, one.y)
+    np.testing.assert_array_equal(again.y, ends[1])
+    np.testing.assert_array_equal(other.y, ends[1])
+    again.give_back()
+    np.testing.assert_array_equal(found(1.0).y, ends[0])
+    several = [found(1.0, count) for count in range(3, 11)]
+    for each in several:
+        each.give_back()
+    assert sum(np.shares_memory(found(1.0, count).y, several[count - 3].y) for count in range(3, 11)) == ENSEMBLES
