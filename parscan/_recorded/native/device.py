@@ -8,23 +8,27 @@ functions of the C library: a device has those of NVIDIA's libdevice, which is l
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
+import llvmlite
 import numpy as np
 
+from ..._arrays import disk
 from ..._arrays.cached import cached_property
 from ..graph import CONSTANT, INPUT, PRODUCT, Block
 from ..program import Program
 from . import libm
 from .compilation import compiled
+from .device_angles import DeviceText
 from .expressions import Code, Value
 from .kernel import NAME, Kernel, fill
 from .layout import address
 from .routine import Inline
-from .text import Register, Text, UnsupportedError, literal, word
+from .text import Register, UnsupportedError, literal, word
 
 BY_VALUE = 7 << 9
 """Bytes of constants up to which they are a parameter of the kernel, where threads read them as fast as registers. All
@@ -144,8 +148,14 @@ class DeviceKernel:
         return NAME
 
     def ptx(self, capability: tuple[int, int]) -> str:
-        """PTX for a compute capability: see `ptx`."""
-        return ptx(self, capability)
+        """PTX for a compute capability, as `ptx` makes it: from disk if a process has made it before."""
+        key = f"{llvmlite.__version__} {_architecture(capability)}\n{self.text}"
+        name = hashlib.sha256(key.encode()).hexdigest()
+        found = disk.load(name)
+        if found is None:
+            found = ptx(self, capability).encode()
+            disk.save(name, found)
+        return found.decode()
 
     @property
     def host_text(self) -> str:
@@ -213,7 +223,7 @@ def device_kernel(code: Code, arguments: Sequence[str], programs: Sequence[Writt
 
 def device_code() -> Code:
     """Code for what a thread does."""
-    return Code(Text())
+    return Code(DeviceText())
 
 
 def thread_of(code: Code) -> Value:
