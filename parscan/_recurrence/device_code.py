@@ -188,7 +188,7 @@ def device_code(step: Step, states: Array, after: Array) -> DeviceCode:
     recording = recorded_on_device(step, states)
     try:
         loop = march(recording.program)
-        written.LAUNCHER.prepare(loop.kernel)
+        _prepare(loop)
         products, refusal = _products(recording, step.structure, int(states.shape[-1]))
     except UnsupportedError as error:
         raise NoCodeError(str(error)) from error
@@ -199,6 +199,14 @@ def device_code(step: Step, states: Array, after: Array) -> DeviceCode:
     code = DeviceCode(step, None, looped)
     _compare(code, states, after)
     return code
+
+
+def _prepare(march: March) -> None:
+    """Compile and load a kernel, or say why that cannot be done."""
+    try:
+        written.LAUNCHER.prepare(march.kernel)
+    except RuntimeError as error:
+        raise NoCodeError(f"cannot be loaded by the device ({error})") from error
 
 
 def _products(recording: Any, structure: Structure, n: int) -> tuple[March | None, str]:
@@ -219,8 +227,8 @@ def _products(recording: Any, structure: Structure, n: int) -> tuple[March | Non
             return None, "couples components, which is not what `structure` says"
         columns = columns_of(n, program.arguments[0].dtype, diagonal=diagonal)
         found = march(along(program, columns.count), columns)
-        written.LAUNCHER.prepare(found.kernel)
-    except (UnsupportedError, TooLarge, Refused) as error:
+        _prepare(found)
+    except (UnsupportedError, TooLarge, Refused, NoCodeError) as error:
         return None, str(error)
     return found, ""
 

@@ -5,7 +5,6 @@ them. NumPy's arrays are refused where CuPy refuses them; nothing becomes a NumP
 by parscan's own launcher, and run in the emulator.
 """
 
-import hashlib
 import sys
 import warnings
 from contextlib import contextmanager
@@ -296,30 +295,20 @@ def _emulated(emulator):
 
 
 def _launcher_of_written(written):
-    """parscan's launcher of kernels that it writes itself: they are loaded by a name, and run thread by thread."""
+    """parscan's launcher of kernels that it writes itself: their text is loaded, and runs thread by thread."""
 
     class Launcher(written.CupyLauncher):
-        def _function(self, kernel):
-            code = f"PTX {hashlib.sha256(kernel.text.encode()).hexdigest()}"
-
+        def _code(self, kernel, capability):
             def run(grid, block, arguments):
+                constants, *given = arguments
+                table = np.frombuffer(constants.tobytes(), np.uint8) if kernel.is_by_value else memory(constants)
                 threads = np.random.default_rng(grid[0]).permutation(grid[0] * block[0])
-                kernel.host()(threads, *arguments[1:])  # the first one are constants
+                kernel.host()(threads, *given, table=table)
 
-            DEVICE.provide(code + "\0", kernel.entry, run)
-            return super()._function(Named(kernel, code))
+            DEVICE.provide(kernel.text, kernel.entry, run)
+            return kernel.text.encode()
 
     return Launcher()
-
-
-class Named:
-    """A kernel with another text in the place of its PTX, as compiling it takes long."""
-
-    def __init__(self, kernel, code):
-        self.text, self.entry, self._code = f"{kernel.text}{id(kernel)}", kernel.entry, code
-
-    def ptx(self, capability):
-        return self._code
 
 
 def memory(address):

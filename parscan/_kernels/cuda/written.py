@@ -54,7 +54,7 @@ class Launcher(ABC):
 
     @abstractmethod
     def prepare(self, kernel: Written) -> None:
-        """Compile and load a kernel; raise what prevents that."""
+        """Compile and load a kernel; what prevents that is raised as a `RuntimeError`."""
 
     @abstractmethod
     def launch(self, kernel: Written, threads: int, *arguments: Array | int) -> None:
@@ -77,8 +77,11 @@ class CupyLauncher(Launcher):
         return int(_cupy.module().cuda.Device().attributes["MultiProcessorCount"])
 
     def prepare(self, kernel: Written) -> None:
-        """Load the kernel by the driver."""
-        self._function(kernel)
+        """Load the kernel by the driver, which may be too old for it, or know no such device."""
+        try:
+            self._function(kernel)
+        except Exception as error:
+            raise RuntimeError(f"{type(error).__name__}: {error}; {_cupy.versions()}") from error
 
     def launch(self, kernel: Written, threads: int, *arguments: Array | int) -> None:
         """Blocks of a few threads."""
@@ -89,6 +92,10 @@ class CupyLauncher(Launcher):
         else:
             constants = _cupy.module().asarray(table)
         self._function(kernel)((-(-threads // THREADS),), (THREADS,), (constants, *given))
+
+    def _code(self, kernel: Written, capability: tuple[int, int]) -> bytes:
+        """What the driver loads."""
+        return kernel.ptx(capability).encode() + b"\0"
 
     def _function(self, kernel: Written) -> Any:
         """The kernel on the current device."""
@@ -101,7 +108,7 @@ class CupyLauncher(Launcher):
                 return self._kept[key]
         digits = cuda.Device(device).compute_capability
         module = cuda.function.Module()
-        module.load(kernel.ptx((int(digits[:-1]), int(digits[-1]))).encode() + b"\0")
+        module.load(self._code(kernel, (int(digits[:-1]), int(digits[-1]))))
         found = module.get_function(kernel.entry)
         with self._lock:
             self._kept[key] = found

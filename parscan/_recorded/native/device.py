@@ -190,14 +190,15 @@ class DeviceKernel:
 
     def host(self) -> Callable[..., None]:
         """
-        The kernel on this processor: `run(order, *arguments)` with numbers of threads, one after the other.
+        The kernel on this processor: `run(order, *arguments, table=None)` with numbers of threads, one after the other.
 
-        Arrays of NumPy are passed by their addresses, which the caller keeps alive.
+        Arrays of NumPy are passed by their addresses, which the caller keeps alive. A `table` are other constants.
         """
-        code, table = compiled(Kernel(self.host_text, self.external, None, 0)), self.table
+        code = compiled(Kernel(self.host_text, self.external, None, 0))
         kinds = [one.split()[0] for one in self.arguments]
 
-        def run(order: Any, *arguments: Any) -> None:
+        def run(order: Any, *arguments: Any, table: Any = None) -> None:
+            table = self.table if table is None else table
             order = np.ascontiguousarray(order, dtype=np.int64)
             given = np.zeros(max(len(kinds), 1), dtype=np.int64)
             for k, (kind, one) in enumerate(zip(kinds, arguments, strict=True)):
