@@ -83,9 +83,8 @@ class Solve(NamedTuple):
         """Derivatives of the solution."""
         problem, steps = self.problem(), Steps(self.t, self.y)
         scale, is_stiff = Scale(problem.rtols, problem.atol), self.method not in NONSTIFF
-        variational = Variational(
-            problem, self.recorded, self.share, self.t.shape[0], is_stiff=is_stiff, parts=parts_of(self.method)
-        )
+        parts = parts_of(self.method, problem.rtol)
+        variational = Variational(problem, self.recorded, self.share, steps, is_stiff=is_stiff, parts=parts)
         return Derivatives(
             lambda: retrace(Evaluation(problem, None), steps, variational.stands), scale, variational=variational
         )

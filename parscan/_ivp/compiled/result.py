@@ -82,8 +82,9 @@ def result_of(
         y = xp.astype(xp.concat(course.values), dtype, copy=False)
     else:
         y = dense.evaluate(t)
+    steps = Steps(nodes, states)
     variational = Variational(
-        problem, march.recorded, found.share, nodes.shape[0], is_stiff=is_stiff, parts=parts_of(used)
+        problem, march.recorded, found.share, steps, is_stiff=is_stiff, parts=parts_of(used, problem.rtol)
     )
     return build_result(
         course.used[-1][0],
@@ -104,7 +105,7 @@ def result_of(
         compiled=True,
         _polynomial=dense if dense is not None else partial(between, march, found.share, stop),
         _solution=Derivatives(
-            lambda: retrace(evaluation().with_breaks(march.breaks), Steps(nodes, states), variational.stands),
+            lambda: retrace(evaluation().with_breaks(march.breaks), steps, variational.stands),
             scale,
             variational=variational,
         ),

@@ -64,6 +64,10 @@ The time grows faster than their number: three times as many take half a minute.
 TIGHT = 5e-6
 """Relative tolerance from which on Radau13 may be faster than Rodas5P, by longer steps."""
 
+PARTS = ((1e-7, 3), (3e-10, 2), (0.0, 1))
+"""Least relative tolerances, and in how many parts steps of Radau13 are divided for adjoints: errors of gradients of
+HIRES, Oregonator, and Van der Pol's equation were then a tenth of the tolerance or less, or rounding."""
+
 KEPT = 32
 """Solvers with events of a right-hand side."""
 
@@ -242,9 +246,16 @@ def order_for(rtol: float) -> int:
     return next(order for least, order in ORDERS if rtol >= least)
 
 
-def parts_of(method: int) -> int:
-    """Parts of a step that are about as long as those of DOP853."""
-    return 4 if method == TAYLOR else 1
+def parts_of(method: int, rtol: float) -> int:
+    """
+    Parts of a step for adjoints.
+
+    Those of Taylor series are then about as long as steps of DOP853. Those of Radau13 are as long as the solution
+    allows; for derivatives, shorter ones make errors smaller by the power 13 of the parts.
+    """
+    if method == TAYLOR:
+        return 4
+    return next(parts for least, parts in PARTS if rtol >= least) if method == RADAU else 1
 
 
 def begins_with(recorded: Recorded, rtol: float, *, is_plain: bool) -> int:

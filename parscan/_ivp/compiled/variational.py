@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from types import NoneType
@@ -15,13 +16,15 @@ from ..._functions.columns import chosen_columns, in_structure, sizes
 from ..._functions.opened import in_structure_of
 from ..._functions.parameters import START, Chosen, Leaf, Tree, choose, leaves
 from ..._recorded.budget import OF_SOLVER, SOLVER, NoCodeError
+from ..coarse.steps import Steps
 from ..core.problem import Problem
 from ..sensitivities.recorded_gradient import by_parameters, entering
 from ..sensitivities.stale_check import CHANGED
 from .corners import places_in
-from .discrete_adjoint import Backwards, backwards
+from .discrete_adjoint import Backwards, backwards, shorter
 from .march import BUSY, FEWEST, FINISHED, ORDER, least_of
 from .march import FIRST as ATTEMPTS
+from .own_steps import on_own_steps
 from .parts import wide
 from .recorded import FIRST, STATE, Recorded
 from .solvers import EXPLICIT, MAKERS, RADAU, ROSENBROCK, stiff_method
@@ -69,19 +72,19 @@ class Variational:
         Its right-hand side, with the parameters as they were in the solve.
     share : float
         Share of the tolerances that the solution needed.
-    steps : int
+    steps : Steps
         Those of the solution.
     is_stiff : bool
         Whether it took a stiff method.
     parts : int
-        In which steps are divided for DOP853: those of Taylor series are longer.
+        In which steps are divided for adjoints: see `parts_of`.
     """
 
     def __init__(
-        self, problem: Problem, recorded: Recorded, share: float, steps: int, *, is_stiff: bool, parts: int = 1
+        self, problem: Problem, recorded: Recorded, share: float, steps: Steps, *, is_stiff: bool, parts: int = 1
     ) -> None:  # fmt: skip
         self._problem, self._recorded, self._share, self._is_stiff = problem, recorded, share, is_stiff
-        self._most, self._parts = STEPS + MORE * steps, parts
+        self._steps, self._most, self._parts = steps, STEPS + MORE * steps.t.shape[0], parts
 
     def jacobian(self, y: Array, times: Array, params: Any) -> Any:
         """Derivatives of the states `y` `(n, N)` at some times by parameters; raises `NoCodeError`."""
@@ -92,23 +95,48 @@ class Variational:
         return in_structure(plan.chosen, args, [found[..., some] for some in plan.columns])
 
     def gradient(self, y: Array, times: Array, mesh: Array, grad_y: Array, params: Any) -> Any:
-        """The gradient for that by states at some times, by parameters in their structure; raises `NoCodeError`."""
+        """
+        The gradient for that by states at some times, by parameters in their structure; raises `NoCodeError`.
+
+        Of stiff solutions, the adjoint of their steps gives it, where that has machine code; otherwise few parameters
+        have variational equations.
+        """
+        if self._is_stiff:
+            with suppress(NoCodeError):
+                return self._by_adjoint(self._sought(params), y, times, mesh, grad_y)
         args, plan = self._problem.args, self._known(_key("gradient", params))
         if plan is None:
-            chosen = of_gradient(params, self._problem)
-            if sum(sizes(chosen, args, 0)) > FEW:
-                resolved = _resolved(self._problem, self._recorded, chosen)
-                found = self._backwards(resolved, y, times, mesh, grad_y).sums
-                columns = _columns(chosen, resolved.keys, args, 0)
-                return chosen.joined(
-                    [as_tree(args[int(key)], found[some]) for key, some in zip(chosen.keys, columns, strict=True)]
-                )
-            plan = self._planned(_key("gradient", params), chosen)
+            sought = self._sought(params)
+            if sum(sizes(sought.chosen, args, 0)) > FEW:
+                return self._by_adjoint(sought, y, times, mesh, grad_y)
+            plan = self._planned(_key("gradient", params), sought.chosen)
         plan.system.buy()
         xp, found = array_namespace(grad_y), self._solved(plan, times)
         sums = xp.tensordot(xp.astype(xp.permute_dims(grad_y, (1, 0)), xp.float64), found, axes=2)
-        return plan.chosen.joined(
-            [as_tree(args[int(key)], sums[some]) for key, some in zip(plan.chosen.keys, plan.columns, strict=True)]
+        return self._joined(Sought(plan.chosen, None, plan.columns), sums)
+
+    def _sought(self, params: Any) -> Sought:
+        """The parameters of a gradient, as before if they can be compared; raises `NoCodeError`."""
+        key, notes = _key("sought", params), self._recorded.notes
+        found: Sought | None = notes.get(key)
+        if found is None or not self.stands():
+            chosen = of_gradient(params, self._problem)
+            resolved = _resolved(self._problem, self._recorded, chosen)
+            found = Sought(chosen, resolved, _columns(chosen, resolved.keys, self._problem.args, 0))
+            if resolved.given is None and key[1] is not UNKNOWN:
+                notes[key] = found
+        return found
+
+    def _by_adjoint(self, sought: Sought, y: Array, times: Array, mesh: Array, grad_y: Array) -> Any:
+        """The gradient by the adjoint of the steps; raises `NoCodeError`."""
+        assert sought.resolved is not None
+        return self._joined(sought, self._backwards(sought.resolved, y, times, mesh, grad_y).sums)
+
+    def _joined(self, sought: Sought, sums: Array) -> Any:
+        """A gradient in the structure of its parameters."""
+        chosen, args = sought.chosen, self._problem.args
+        return chosen.joined(
+            [as_tree(args[int(key)], sums[some]) for key, some in zip(chosen.keys, sought.columns, strict=True)]
         )
 
     def adjoint(self, y: Array, times: Array, mesh: Array, grad_y: Array) -> Adjoint:
@@ -123,9 +151,13 @@ class Variational:
     def _backwards(self, resolved: Resolved, y: Array, times: Array, mesh: Array, grad_y: Array) -> Backwards:
         """The adjoint of the steps; raises `NoCodeError`."""
         problem = self._problem
-        if self._is_stiff or problem.breaks is not None or not self.stands():
+        if problem.breaks is not None or not self.stands():
             raise NoCodeError("has other steps")
         parameters = self._recorded.parameters if resolved.given is None else resolved.given
+        if self._is_stiff:
+            recording, numbers = resolved.recording, resolved.numbers
+            steps = self._steps, self._parts
+            return on_own_steps(problem, recording, parameters, numbers, *steps, (times, y), grad_y)
         nodes = mesh if self._parts == 1 else shorter(mesh, self._parts)
         return backwards(problem, resolved.recording, parameters, resolved.numbers, (times, y), nodes, grad_y)
 
@@ -189,14 +221,6 @@ class Variational:
         return True
 
 
-def shorter(mesh: Array, parts: int) -> Array:
-    """A mesh with intervals that are divided; its own nodes are the same to the last bit."""
-    xp = array_namespace(mesh)
-    shares = xp.arange(parts) / parts
-    inner = mesh[:-1, None] + shares * (mesh[1:] - mesh[:-1])[:, None]
-    return xp.concat([xp.reshape(inner, (-1,)), mesh[-1:]])
-
-
 def _key(name: str, params: Any) -> tuple[str, Any]:
     """Under which a plan for some parameters is noted."""
     parts = params if type(params) is tuple else (params,)
@@ -248,6 +272,24 @@ class Plan:
     system: System
     columns: tuple[slice, ...]
     given: tuple[Any, ...] | None
+
+
+class Sought(NamedTuple):
+    """
+    Parameters of a gradient.
+
+    Attributes
+    ----------
+    chosen : Chosen
+    resolved : Resolved, optional
+        The recording with them as arguments.
+    columns : tuple of slice
+        Those of each of them.
+    """
+
+    chosen: Chosen
+    resolved: Resolved | None
+    columns: tuple[slice, ...]
 
 
 def _planned(problem: Problem, recorded: Recorded, chosen: Chosen) -> Plan:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import astuple
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from . import compilation, libm
 from .driver import Driver, Fields
 from .kernel import Kernel
 from .layout import aligned
-from .members import Facts, Form, Members
+from .members import Facts, Form
 
 KEPT = 64
 """Drivers in memory."""
@@ -33,7 +33,18 @@ if hasattr(os, "register_at_fork"):  # a child must not find the lock taken by a
     os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
-def driver(key: Any, write: Callable[[], Members]) -> tuple[Driver, Facts]:
+class Writer(Protocol):
+    """Writes a driver."""
+
+    @property
+    def facts(self) -> Facts:
+        """What Python has to know of it."""
+
+    def driver(self) -> Driver:
+        """The driver."""
+
+
+def driver(key: Any, write: Callable[[], Writer]) -> tuple[Driver, Facts]:
     """
     The driver that belongs to a key, whose `repr` says all that its text depends on; `write` makes its writer.
 

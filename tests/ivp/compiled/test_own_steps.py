@@ -1,0 +1,220 @@
+"""Adjoints of stiff compiled solutions, exactly of Radau IIA on their steps: against tight solves and exact values."""
+
+import numpy as np
+import pytest
+from ode_sensitivities import deviation
+
+from parscan import solve_ivp
+from parscan._functions.at_points import CODES
+from parscan._ivp.compiled import own_steps
+
+HIRES = np.array([1.71, 0.43, 8.32, 0.0007, 8.75, 10.03, 0.035, 8.32, 1.12, 1.745, 280.0, 0.69, 1.81])
+
+
+def hires(t, y, p):
+    a, b, c, d, e, f, g, h = y
+    return np.array(
+        [
+            -p[0] * a + p[1] * b + p[2] * c + p[3],
+            p[0] * a - p[4] * b,
+            -p[5] * c + p[1] * d + p[6] * e,
+            p[7] * b + p[0] * c - p[8] * d,
+            -p[9] * e + p[1] * f + p[1] * g,
+            -p[10] * f * h + p[11] * d + p[0] * e - p[1] * f + p[11] * g,
+            p[10] * f * h - p[12] * g,
+            -p[10] * f * h + p[12] * g,
+        ]
+    )
+
+
+def oregonator(t, y, s, q, w):
+    return [s * (y[1] + y[0] * (1 - q * y[0] - y[1])), (y[2] - (1 + y[0]) * y[1]) / s, w * (y[0] - y[2])]
+
+
+def robertson(t, y, slow, fast, fastest):
+    a, b, c = slow * y[0], fast * y[1] * y[2], fastest * y[1] ** 2
+    return [b - a, a - b - c, c]
+
+
+def van_der_pol(t, y, mu):
+    return [y[1], mu * (1 - y[0] ** 2) * y[1] - y[0]]
+
+
+def follower(t, y, rate, frequency):
+    return [-rate * (y[0] - np.cos(frequency * t)) - frequency * np.sin(frequency * t), 0.5 * y[0] - y[1]]
+
+
+PROBLEMS = {
+    "HIRES": (hires, 321.8122, [1.0, 0, 0, 0, 0, 0, 0, 0.0057], (HIRES,), 1e-4, 3e-5),
+    "Oregonator": (oregonator, 360.0, [1.0, 2.0, 3.0], (77.27, 8.375e-6, 0.161), 1e-2, 3e-4),
+    "Robertson": (robertson, 1e5, [1.0, 0.0, 0.0], (0.04, 1e4, 3e7), 1e-6, 1e-3),
+    "Prothero-Robinson": (follower, 10.0, [1.0, 0.2], (1e6, 1.3), 1e-2, 1e-3),
+}
+"""Functions, ends, initial states, parameters, absolute tolerances beside the relative one, and changes for
+differences, as shares: errors by their sixth power are as small as those by rounding."""
+
+
+@pytest.fixture(autouse=True)
+def paid(monkeypatch):
+    """Whatever machine code costs, it pays."""
+    monkeypatch.setattr(CODES, "buys", lambda *args: True)
+
+
+@pytest.fixture
+def used(monkeypatch):
+    """The adjoints that machine code gave."""
+    found, given = [], own_steps.on_own_steps
+
+    def noted(*args):
+        found.append(given(*args))
+        return found[-1]
+
+    monkeypatch.setattr("parscan._ivp.compiled.variational.on_own_steps", noted)
+    return found
+
+
+def solved(fun, end, y0, args, share, rtol, times=None):
+    times = [end] if times is None else times
+    return solve_ivp(fun, (0, end), y0, t_eval=times, args=args, rtol=rtol, atol=rtol * share, compile=True)
+
+
+def numbers(gradient):
+    return np.concatenate([np.ravel(one) for one in (gradient if isinstance(gradient, tuple) else (gradient,))])
+
+
+def gradient_of(sol, args, weights):
+    """The gradient by parameters, times these, and by the initial state."""
+    by_parameters = numbers(sol.gradient(weights, tuple(range(len(args)))))
+    return by_parameters * numbers(args), sol.adjoint(weights).y0
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+@pytest.mark.parametrize("rtol", [1e-8, 1e-10])
+def test_gradients_agree_with_differences_of_tight_solves(used, name, rtol):
+    fun, end, y0, args, share, width = PROBLEMS[name]
+    y0, count = np.array(y0), numbers(args).size
+
+    def tight(y0, args):
+        return solved(fun, end, y0, args, share, 1e-13).y[:, 0]
+
+    size = np.maximum(np.abs(tight(y0, args)), share)
+    weights = np.cos(np.arange(len(y0)))[:, None] / size[:, None]
+
+    def value(number, change):
+        """The loss with a parameter changed by a share, or all of the initial state."""
+        given = (y0 * (1 + change), args) if number == count else (y0, scaled(args, number, change))
+        return tight(*given) @ weights[:, 0]
+
+    def difference(number):
+        steps = [value(number, k * width) - value(number, -k * width) for k in (1, 2, 3)]
+        return (45 * steps[0] - 9 * steps[1] + steps[2]) / (60 * width)
+
+    by_parameters, by_start = gradient_of(solved(fun, end, y0, args, share, rtol), args, weights)
+    assert len(used) == 2
+    expected = [difference(number) for number in range(count + 1)]
+    assert deviation(np.append(by_parameters, by_start @ y0), expected) <= 1e-8
+
+
+VAN_DER_POL = {
+    "states": np.array([1.70616773217043429, -0.0008928097010248494456]),
+    "mu": np.array([0.001784793623322632777, 2.804203644777480802e-06]),
+    "start": np.array(
+        [[1.339214402735925791, 0.000446404850512369939], [0.00143420931441427339, 4.780698245901393582e-07]]
+    ),
+}
+"""States at t = 2000 for μ = 1000, from (2, 0), and their derivatives by μ and the initial state: by Taylor series of
+order 22, in more than a million steps of numbers with 64 bits, right to 4e-12."""
+
+
+@pytest.mark.parametrize("rtol", [1e-6, 1e-8, 1e-9, 1e-10])
+def test_gradients_of_relaxation_oscillations(used, rtol):
+    """Jumps multiply errors of derivatives by a million; elimination alone rounds them to 1e-7."""
+    weights = np.array([[1.0], [-0.7]]) / np.abs(VAN_DER_POL["states"])[:, None]
+    sol = solved(van_der_pol, 2000.0, [2.0, 0.0], (1000.0,), 1e-2, rtol)
+    assert deviation(sol.gradient(weights, "mu"), weights[:, 0] @ VAN_DER_POL["mu"]) <= 1e-8
+    assert deviation(sol.adjoint(weights).y0, weights[:, 0] @ VAN_DER_POL["start"]) <= 1e-8
+    assert len(used) == 2
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_gradients_by_states_between_steps(used, turned):
+    """A sum over many times in each step, and the adjoint at the nodes."""
+
+    def fun(t, y, rate, shift):
+        way, t = (-1, -t) if turned else (1, t)
+        return way * np.array([-rate * (y[0] - np.cos(t + shift)), y[0] - y[1] ** 2])
+
+    times = np.linspace(0, 3, 400)[1:]
+    sol = solve_ivp(
+        fun, (0, -3 if turned else 3), [0.0, 0.5], t_eval=-times if turned else times, args=(1e4, 0.3), rtol=1e-9,
+        atol=1e-11, compile=True,
+    )  # fmt: skip
+    grad_y = np.random.default_rng(3).standard_normal(sol.y.shape)
+    gradient, adjoint = numbers(sol.gradient(grad_y)), sol.adjoint(grad_y)
+    assert len(used) == 2
+    assert adjoint.states.shape == (2, len(sol.mesh))
+    assert sol.mesh.size < 200
+    jacobian = sol.jacobian(("rate", "shift", "y0"))
+    expected = [np.sum(grad_y * one) for one in jacobian[:2]]
+    expected += [np.sum(grad_y * jacobian[2][..., k]) for k in range(2)]
+    assert deviation(np.append(gradient, adjoint.y0), expected) <= 1e-6
+
+
+def test_parameters_of_all_kinds(used):
+    def fun(t, y, p, forced):
+        return -p["rates"][0] * (y - p["rates"][1] * np.cos(t)) + forced
+
+    args = {"rates": [1e5, np.array([2.0, 3.0])]}, np.array([1e4, -1e4])
+    sol = solve_ivp(fun, (0, 2), [0.0, 1.0], t_eval=[2.0], args=args, rtol=1e-9, atol=1e-11, compile=True)
+    p, forced = sol.gradient([[1.0], [0.5]])
+    assert len(used) == 1
+    # y = amplitude (rate² cos t + rate sin t) / (rate² + 1) + forced / rate, apart from what has long decayed
+    rate, amplitude, g, t = 1e5, np.array([2.0, 3.0]), np.array([1.0, 0.5]), 2.0
+    share = (rate**2 * np.cos(t) + rate * np.sin(t)) / (rate**2 + 1)
+    assert deviation(p["rates"][1], g * share) <= 1e-9
+    assert deviation(forced, g / rate) <= 1e-9
+    slope = (2 * rate * np.cos(t) + np.sin(t) - 2 * rate * share) / (rate**2 + 1)
+    assert p["rates"][0] == pytest.approx(g @ (amplitude * slope - np.array([1e4, -1e4]) / rate**2), rel=1e-8)
+
+
+def test_what_was_changed_after_the_solve_is_noticed():
+    p = {"rate": np.array([1e4, 1e3])}
+    sol = solve_ivp(
+        lambda t, y, p: -p["rate"] * (y - np.cos(t)), (0, 2), [0.0, 1.0], args=(p,), rtol=1e-8, compile=True
+    )
+    sol.gradient(np.ones_like(sol.y), "p")
+    p["rate"] += 0.5
+    with pytest.raises(RuntimeError, match="no longer gives this solution"):
+        sol.gradient(np.ones_like(sol.y), "p")
+
+
+@pytest.mark.parametrize(
+    "fun",
+    [
+        lambda t, y, p: np.where(t < 1.3, 1.0, -1.0) - p * y,
+        lambda t, y, p: -p * (y - np.where(t < p * 1.3e-5, 1.0, 0.5)),
+        lambda t, y, p: -p * np.where(y > np.cos(t) + 0.1, 2.0, 1.0) * (y - np.cos(t)),
+    ],
+)
+def test_jumps_are_left_to_others(used, fun):
+    sol = solve_ivp(fun, (0, 2), [1.0], t_eval=[2.0], args=(1e5,), rtol=1e-7, compile=True)
+    assert np.isfinite(sol.gradient([[1.0]], "p"))
+    assert used == []
+
+
+def test_large_systems_are_left_to_others(used, monkeypatch):
+    monkeypatch.setattr(own_steps, "LONGEST", 0.0)
+    sol = solve_ivp(lambda t, y, p: -p * (y - np.cos(t)), (0, 2), [1.0], t_eval=[2.0], args=(1e4,), compile=True)
+    assert np.isfinite(sol.gradient([[1.0]], "p"))
+    assert used == []
+
+
+def scaled(args, number, change):
+    """Parameters, one of whose numbers is larger by a share."""
+    done, changed = 0, []
+    for one in args:
+        size = np.size(one)
+        factors = 1 + change * (np.arange(done, done + size) == number)
+        changed.append(one * factors if np.ndim(one) else float(one * factors[0]))
+        done += size
+    return tuple(changed)
