@@ -7,6 +7,7 @@ stand-in, and what it computes is recorded as if it did.
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -31,10 +32,17 @@ def is_of_device(given: Any) -> bool:
 def numpys(given: Any) -> Any:
     """NumPy's object in place of one of these libraries."""
     if type(given) is type(np):
-        return np
+        return _module(given.__name__)
     if is_array(given):
         return to_numpy(given)
     name = str(getattr(given, "__name__", None) or getattr(given, "name", "")).removeprefix(PREFIX)
-    if not (found := getattr(np, name, None)):
+    module = ".".join(part for part in str(getattr(given, "__module__", "")).split(".") if not part.startswith("_"))
+    found = getattr(_module(module), name, None) or getattr(np, name, None)
+    if not found:
         raise Refused(f"uses `{name or type(given).__name__}` of {type(given).__module__.partition('.')[0]}")
     return found
+
+
+def _module(name: str) -> Any:
+    """NumPy's module in place of one of these libraries; NumPy itself where it has none of that name."""
+    return sys.modules.get(f"numpy.{name.partition('.')[2]}", np)

@@ -9,8 +9,8 @@ from ..._arrays.namespace import Array, all_finite, array_namespace
 from ..._arrays.threads import Threads, run_all
 from ..._recorded.budget import NoCodeError
 from ..core.problem import Problem
-from .all_members import NUMBERS
 from .discrete_adjoint import MOST, is_far, kinks_of, programs
+from .members import NUMBERS
 from .parts import wide
 
 if TYPE_CHECKING:

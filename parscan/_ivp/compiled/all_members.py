@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     from ..._recorded.native.rounds import Rounds
     from ..._recorded.switches import Switches
 
-AT_ONCE, NUMBERS = 1 << 14, 1 << 22
-"""Largest number of members that are solved together, and of their values at times of the output."""
-
 BETWEEN = 3.0
 """Factor on the tolerances of a third march, which confirms that the error of the first one is small."""
 
@@ -210,7 +207,8 @@ class AllMembers:
 
     def _parts(self, times: int) -> Iterator[slice]:
         """Members that are solved together: memory for more than the result is for these only."""
-        size = max(1, min(AT_ONCE, NUMBERS // max(1, times * self.y0.shape[1])))
+        most, numbers = self._members.together
+        size = max(1, min(most, numbers // max(1, times * self.y0.shape[1])))
         for first in range(0, self.count, size):
             yield slice(first, min(first + size, self.count))
 

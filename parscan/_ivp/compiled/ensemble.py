@@ -102,7 +102,8 @@ def solve_batch(
         raise LeftError(f"left the solution of a member at t = {pole!r}: it has a pole there")
     if _is_unlike(problem, members, found, nodes, state):
         raise NoCodeError(UNLIKE)
-    follow = partial(_trajectory, problem, evaluation, nodes, states)
+    usual = problem.usual
+    follow = partial(_trajectory, usual, evaluation, nodes, states)
     failure = given_up.failure if given_up is not None else _failure(problem, found) if found.bad else None
     return build_result(
         list(MAKERS)[int(found.methods.max())],
@@ -119,7 +120,9 @@ def solve_batch(
         compiled=True,
         _polynomial=lambda: follow().solution,
         _solution=Derivatives(
-            follow, Scale(problem.rtols, problem.atol), variational=_variational(problem, members, found)
+            follow,
+            Scale(usual.rtols, usual.atol),
+            variational=_variational(problem, members, found) if usual is problem else None,
         ),
     )
 
@@ -133,7 +136,7 @@ def _trajectory(problem: Problem, evaluation: Evaluation, nodes: Array, states: 
     """The solution with steps that all members take together; if there are none, by another method from the nodes."""
     usual = solve_ensemble(problem, evaluation.right_hand_side, None, dense_output=False)
     if usual is None or usual._solution is None:
-        return retrace(evaluation, Steps(nodes, states()))
+        return retrace(evaluation, Steps(problem.xp.asarray(nodes), problem.xp.asarray(states())))
     return usual._solved("tangent")._find()
 
 

@@ -41,6 +41,9 @@ KEPT = 256
 MOST_OF_ALL, OF_ALL = 6_000_000, 5e-6
 """Largest number of nodes of the graph of a whole batch, and seconds to record one of its members."""
 
+TOGETHER, NUMBERS = 1 << 14, 1 << 22
+"""Largest number of members that are solved together, and of their values at times of the output."""
+
 AT_ONCE = 1 << 20
 """Largest number of values that NumPy keeps while it evaluates recorded operations, about."""
 
@@ -95,6 +98,11 @@ class Members:
     own: tuple[Array, ...]
     notes: dict[Any, Any]
     origin: Origin | None = None
+
+    @property
+    def together(self) -> tuple[int, int]:
+        """Largest number of members that are solved together, and of their values at times of the output."""
+        return TOGETHER, NUMBERS
 
     @property
     def shared(self) -> tuple[bool, ...]:

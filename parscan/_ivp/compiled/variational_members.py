@@ -25,11 +25,11 @@ from ..core.problem import Problem
 from ..sensitivities.recorded_gradient import entering
 from ..sensitivities.stale_check import CHANGED
 from .adjoints_of_members import Adjoints, Backwards
-from .all_members import LEAST_RELATIVE, NUMBERS, Alone
+from .all_members import LEAST_RELATIVE, Alone
 from .corners import Places, places_in, stretches_of_members
 from .discrete_adjoint import is_far
 from .march import FEWEST, ORDER
-from .members import Members, Opened, record_opened
+from .members import NUMBERS, Members, Opened, record_opened
 from .parts import wide
 from .recorded import MOST_NODES
 from .variational import MOST_STIFF, TIGHTER, as_tree, equations, is_double, of_gradient

@@ -38,6 +38,11 @@ class Problem:
     record: Callable[[Problem], Code] | None = None
 
     @property
+    def usual(self) -> Problem:
+        """The problem on the arrays that its functions take, where it is on others."""
+        return self
+
+    @property
     def xp(self) -> Namespace:
         """The array library."""
         return array_namespace(self.y0)

@@ -15,7 +15,9 @@ from . import compilation
 from .expressions import Array, Code
 from .kernel import NAME, Kernel, fill
 from .layout import ALIGNED, address, aligned
+from .libm import NUMBER
 from .routine import Inline, Routine
+from .target import is_thread
 from .text import Register
 
 ARGUMENTS = "ptr noalias readonly %table", "ptr noalias %memory", "ptr %unused", "i64 %steps"
@@ -42,7 +44,8 @@ class Fields:
         """Another array."""
         dtype = np.dtype(dtype)
         self.all[name] = self.size, dtype, shape
-        self.size += -(-prod(shape) * dtype.itemsize // ALIGNED) * ALIGNED
+        unit = NUMBER if is_thread() else ALIGNED
+        self.size += -(-prod(shape) * dtype.itemsize // unit) * unit
 
     def offset(self, name: str) -> int:
         """Bytes before an array."""

@@ -118,7 +118,7 @@ def fill(table: Any, sources: tuple[Any, ...], program: Program) -> None:
         table[start : start + found.nbytes] = found.reshape(-1).view(np.uint8)
 
 
-def _calls(program: Program) -> int:
+def calls(program: Program) -> int:
     """Number of calls of functions of the C library."""
     return sum(block.count for block in program.blocks if block.operation in PACKED)
 
@@ -216,7 +216,7 @@ class Writer(Handed):
         self.turns = "%time" if chain and lanes == 1 else ""
         self.is_literal = bool(plain_numbers(self.original)) and chain == 1 and lanes == 1 and branches
         """Whether numbers as 0 and 1 stand in the text."""
-        self.text.waits = chain > 0 and lanes == 1 and _calls(program) <= FEW_CALLS
+        self.text.waits = chain > 0 and lanes == 1 and calls(program) <= FEW_CALLS
         self.handed: dict[int, Register] = {}
         self.following = set(np.ravel(program.results[0]).tolist()) if chain == 1 and lanes == 1 else set()
         self.forks = 0

@@ -7,11 +7,17 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
+from . import target
+
 WIDEST = {"e": 64, "d": 32, "b": 16}
 """Bytes of the vectors that the functions of a kind take, by the letter in their names."""
 
 FEATURES = {"e": "avx512f", "d": "avx2", "b": "sse2"}
 """What the processor must have for them."""
+
+
+NUMBER = 8
+"""Bytes of a number in double precision: the widest "vectors" of a thread."""
 
 
 @cache
@@ -20,9 +26,13 @@ def address(function: str) -> int:
     return _address(_library("m"), function)
 
 
-@cache
 def vector_symbol(function: str, bytes_each: int, width: int, arity: int) -> str:
-    """Name of a function of vectors; "" if there is none, or the processor cannot run it."""
+    """Name of a function of vectors; "" if there is none, or what code is written for cannot run it."""
+    return "" if target.is_thread() else _vector_symbol(function, bytes_each, width, arity)
+
+
+@cache
+def _vector_symbol(function: str, bytes_each: int, width: int, arity: int) -> str:
     for letter, size in WIDEST.items():
         if size == bytes_each * width and features().get(FEATURES[letter]):
             name = f"_ZGV{letter}N{width}{'v' * arity}_{function}"
@@ -57,12 +67,14 @@ def features() -> dict[str, bool]:
 
 
 def has_fma() -> bool:
-    """Whether the processor rounds `a*b + c` once, in one instruction."""
-    return bool(features().get("fma") or features().get("avx512f") or features().get("neon"))
+    """Whether what code is written for rounds `a*b + c` once, in one instruction."""
+    return target.is_thread() or bool(features().get("fma") or features().get("avx512f") or features().get("neon"))
 
 
 def vector_bytes() -> int:
-    """Bytes of the processor's widest vectors."""
+    """Bytes of the widest vectors of what code is written for."""
+    if target.is_thread():
+        return NUMBER
     return 64 if features().get("avx512f") else 32 if features().get("avx2") else 16
 
 

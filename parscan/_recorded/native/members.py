@@ -23,11 +23,13 @@ from ..program import Program
 from .driver import Driver, Fields, Module
 from .events import Events, most_in_a_step
 from .expressions import Array, Value
+from .kernel import calls
 from .libm import vector_bytes
 from .memory import SHARED, UNIT
 from .routine import Routine, routine
 from .status import Status
 from .switching import Switching
+from .target import is_thread
 from .text import Register, UnsupportedError
 
 SAFETY, SLOWEST, FASTEST = 0.9, 0.2, 10.0
@@ -43,6 +45,10 @@ INLINED, MOST_CHUNKS, MOST_PARAMETERS = 30, 4, 16
 """Operations of a right-hand side that is written out in the solver's lines, with all values in registers; chunks of
 the state, and numbers in the parameters."""
 
+
+WIDEST_UNROLLED, LARGEST_INLINED, OF_CALL = 8, 60, 10
+"""The same for threads of a device: components that are written out, and operations of a right-hand side, among which a
+call of the C library counts as so many. There, loops over components keep these in memory, and so do calls."""
 
 NOTHING, STATES, DENSE = "nothing", "states", "dense"
 """What is logged of accepted steps: nothing; times and states at their ends; polynomials as well."""
@@ -210,7 +216,9 @@ class Members(ABC):
         self.dtype, self.n = program.arguments[1].dtype, int(np.prod(program.arguments[1].shape))
         if self.dtype.kind != "f" or program.dtypes[0] != self.dtype or program.results[0].size != self.n:
             raise UnsupportedError("has other states than slopes")
-        width = vector_bytes() // self.dtype.itemsize
+        self.is_thread = is_thread()
+        """Whether the code is for one thread of a device, which has its memory beside it."""
+        width = 1 if self.is_thread else vector_bytes() // self.dtype.itemsize
         self.width = self.lanes if self.lanes > 1 else min(width, 1 << (self.n - 1).bit_length())
         """Numbers of a vector."""
         self.chunks = self.n if self.lanes > 1 else -(-self.n // self.width)
@@ -231,11 +239,11 @@ class Members(ABC):
             routines += self.switching.routines()
         routines += self.extend(fields)
         # a lane takes a new member every few steps
-        self.module = Module(constants, routines, fields, is_brief=self.lanes == 1)
+        self.module = Module(constants, routines, fields, is_brief=self.lanes == 1 and not self.is_thread)
         self.code = self.module.code
         self.fields = fields
         sizes = [int(np.prod(one.shape)) for one in program.arguments[2:]]
-        is_small = program.operations <= INLINED and self.chunks <= MOST_CHUNKS and sum(sizes) <= MOST_PARAMETERS
+        is_small = self._is_brief(program) and self.chunks <= MOST_CHUNKS and sum(sizes) <= MOST_PARAMETERS
         self._inline = self.module.inline(program, self.lanes) if is_small and self.is_inlined else None
         self._registers: dict[tuple[str, int], Registers] | None = None
         """Rows in registers, in code that holds them there."""
@@ -276,9 +284,19 @@ class Members(ABC):
         if self.form.log == DENSE or self.form.has_times or self.form.events or self.form.has_modes:
             fields.add("coefficients", dtype, self.degree, self.chunks, self.width)
         for k, argument in enumerate(self.program.arguments[2:]):
-            if lanes > 1 and not self.form.shared[k]:
+            if self._has_own(k):
                 fields.add(f"parameter {k}", argument.dtype, int(np.prod(argument.shape)), lanes)
         return fields
+
+    def _is_brief(self, program: Program) -> bool:
+        """Whether a right-hand side is written out in the solver's lines."""
+        if not self.is_thread:
+            return program.operations <= INLINED
+        return program.operations + (OF_CALL - 1) * calls(program) <= LARGEST_INLINED
+
+    def _has_own(self, parameter: int) -> bool:
+        """Whether the numbers of members in a parameter are copied to the memory of their lanes."""
+        return (self.lanes > 1 or self.is_thread) and not self.form.shared[parameter]
 
     @property
     def _retreats(self) -> bool:
@@ -380,7 +398,8 @@ class Members(ABC):
     @property
     def unrolls(self) -> bool:
         """Whether chunks are written out one by one."""
-        return self._registers is not None or self.chunks <= UNROLLED
+        most = WIDEST_UNROLLED if self.is_thread else UNROLLED
+        return self._registers is not None or self.chunks <= most
 
     def chunkwise(self, write: Any) -> None:
         """Write something for every chunk of a state."""
@@ -426,7 +445,7 @@ class Members(ABC):
             time[0] = self.time(t)
         pointers = [time.pointer, state.pointer]
         for k in range(len(self.program.arguments) - 2):
-            if self.lanes > 1 and not self.form.shared[k]:
+            if self._has_own(k):
                 pointers.append(self.fields.array(self.code, f"parameter {k}").pointer)
             else:
                 parameters = self.fields.array(self.code, "parameters")
@@ -478,8 +497,8 @@ class Members(ABC):
         if label not in self._parameters:
             found = self._parameters[label] = []
             for k, argument in enumerate(self.program.arguments[2:]):
-                size, apart = int(np.prod(argument.shape)), self.lanes > 1 and not self.form.shared[k]
-                if apart:
+                size = int(np.prod(argument.shape))
+                if self._has_own(k):
                     values = self.fields.array(code, f"parameter {k}", self.lanes)
                 else:
                     pointer = code.load_pointer(self.fields.array(code, "parameters").at(k))
@@ -571,7 +590,7 @@ class Members(ABC):
             pointer = self.pointer(str(number), member)
             if self.switching is not None and number == len(self.program.arguments) - 3:
                 pointer = self.switching.pointer
-            if self.lanes == 1 or self.form.shared[number]:
+            if not self._has_own(number):
                 place = self.fields.array(code, "parameters").at(number)
                 code.text.do(f"store ptr {pointer}, ptr {place}")
                 continue

@@ -19,7 +19,7 @@ from .elimination import Held, Shape
 from .expressions import Value
 from .implicit import Implicit
 from .integrate import Solver, solver
-from .members import DENSE, INLINED, Form
+from .members import DENSE, Form
 from .numbers_of_systems import Numbers
 from .rodas5p import BETWEEN, GAMMA, OF_TIME, ORDER, RIGHT_SIDES, STAGES, STATES, TIMES
 from .routine import Routine
@@ -62,7 +62,7 @@ class Rosenbrock(Implicit):
         numbers = weights(form.log == DENSE).astype(value.arguments[1].dtype)
         super().__init__(value, linearised, form, 2, numbers, DEGREE, events, switches)
         self.systems.module = self.module
-        is_small = value.operations <= INLINED and self.shape.is_short and self.shape.rows == 1
+        is_small = self._is_brief(value) and self.shape.is_short and self.shape.rows == 1
         self._written_out = self.module.inline(value, self.lanes) if is_small else None
         """The right-hand side in the lines of the driver, with all values in registers."""
         self._held: dict[tuple[str, int], Held] = {}

@@ -203,7 +203,7 @@ def test_members_that_are_solved_in_several_parts(monkeypatch, anew):
     y0, rate, drive = group(100)
     whole = anew(oscillator, SPAN, y0, TIMES, args=(rate, drive)).y
     shares = []
-    monkeypatch.setattr(all_members, "AT_ONCE", 33)
+    monkeypatch.setattr(members, "TOGETHER", 33)
     parts = anew(
         oscillator, SPAN, y0, TIMES, args=(rate, drive), progress=lambda progress: shares.append(progress.done)
     )

@@ -1,0 +1,114 @@
+"""Batches of CuPy's arrays by threads of their device: a stand-in for CuPy, whose kernels this processor runs."""
+
+import numpy as np
+import pytest
+from cupy_arrays import COUNTS
+from cupy_device import DEVICE
+from cupy_stand_in import installed
+
+from parscan import solve_ivp
+from parscan._ivp.compiled import on_device
+from parscan._kernels.cuda import written
+from parscan._recorded.native.compilation import compiled
+from parscan._recorded.native.kernel import Kernel
+from parscan._recorded.native.text import UnsupportedError
+from parscan._recorded.native.thread_text import MarchKernel
+
+TIMES = [1.0, 2.0]
+LIMITS = {"t_eval": TIMES, "rtol": 1e-7, "atol": 1e-9, "compile": True}
+
+
+@pytest.fixture
+def cupy(monkeypatch):
+    """With kernels of members only, and a new launcher."""
+
+    def ptx(kernel, capability):
+        run = compiled(Kernel(kernel.host_text, kernel.external, None, 0)).function
+        text = f"{hash(kernel.text)} for {capability}"
+
+        def start(grid, block, arguments):
+            table, *others = arguments
+            order, given = np.random.default_rng(0).permutation(grid[0] * block[0]), np.array(others, dtype=np.int64)
+            run(table, order.ctypes.data, given.ctypes.data, order.size)
+
+        DEVICE.provide(text.encode() + b"\0", kernel.entry, start)
+        return text
+
+    monkeypatch.setattr(MarchKernel, "ptx", ptx)
+    monkeypatch.setattr(written, "LAUNCHER", written.CupyLauncher())
+    with installed() as stand_in:
+        yield stand_in
+
+
+def decay(cupy, offset=0.0):
+    """A function of the library, and its exact solution from 1."""
+
+    def fun(t, y, rate):
+        return -rate * y + offset * cupy.exp(-t) * cupy.ones_like(y)
+
+    return fun
+
+
+def solve(cupy, count, fun=None, **options):
+    rate = np.linspace(0.5, 2.5, count)
+    y0 = cupy.ones((1, count))
+    return rate, solve_ivp(fun or decay(cupy), (0.0, 2.0), y0, args=(cupy.asarray(rate),), **LIMITS | options)
+
+
+@pytest.mark.parametrize("count", [3, 200])
+def test_members(cupy, count):
+    rate, sol = solve(cupy, count)
+    assert sol.success
+    assert on_device.TOLD in sol.decisions
+    for array in (sol.t, sol.y, sol.mesh):
+        assert isinstance(array, cupy.ndarray)
+    np.testing.assert_allclose(cupy.asnumpy(sol.y)[0], np.exp(-np.outer(TIMES, rate)), rtol=1e-6)
+    (block,) = {block for _, _, block in DEVICE.launched}
+    assert DEVICE.launched[0][1] == (-(-2 * count // block[0]),)
+    assert len(DEVICE.launched) < 8
+
+
+def test_functions_of_cupy_are_recorded(cupy):
+    rate, sol = solve(cupy, 4, decay(cupy, 0.3))
+    exact = np.exp(-np.outer(TIMES, rate))
+    others = (np.exp(-np.array(TIMES))[:, None] - exact) / (rate - 1)
+    np.testing.assert_allclose(cupy.asnumpy(sol.y)[0], exact + 0.3 * others, rtol=1e-6)
+
+
+def test_reads_of_the_host(cupy):
+    """One flag for each launch, and what was found; the number of members does not matter."""
+    reads = []
+    for count in (3, 300):
+        solve(cupy, count)
+        launched = len(DEVICE.launched)
+        before = sum(COUNTS.reads.values())
+        solve(cupy, count)
+        reads.append(sum(COUNTS.reads.values()) - before - (len(DEVICE.launched) - launched))
+    assert abs(reads[0] - reads[1]) <= 4
+    assert max(reads) < 40
+
+
+def test_another_device(cupy):
+    """Code is loaded on each device for itself."""
+    solve(cupy, 3)
+    with cupy.cuda.Device(1):
+        _, sol = solve(cupy, 3)
+    assert sol.compiled
+
+
+def test_code_that_the_device_does_not_take(cupy, monkeypatch):
+    monkeypatch.setattr(MarchKernel, "ptx", lambda kernel, capability: "of another device")
+    with pytest.raises(TypeError, match=r"the device does not take .*the driver knows CUDA up to 13.0"):
+        solve(cupy, 3)
+    _, sol = solve(cupy, 30, compile=None)
+    assert sol.success
+    assert not sol.compiled
+
+
+def test_functions_of_libdevice_that_are_not_there(cupy, monkeypatch):
+    def missing(kernel, capability):
+        raise UnsupportedError("calls functions of NVIDIA's libdevice, which was not found")
+
+    monkeypatch.setattr(MarchKernel, "ptx", missing)
+    with pytest.raises(TypeError, match="libdevice, which was not found"):
+        solve(cupy, 3)
