@@ -231,8 +231,10 @@ class Step:
 
     def inputs(self, times: Times, copies: int = 1) -> Inputs:
         """Inputs at these times, repeated `copies` times over."""
-        rows = times if isinstance(times, slice) else self.xp.asarray(times)
-        return each_input(lambda x: self._repeated(x[rows, ...], copies), self.x)
+        if isinstance(times, slice):
+            return each_input(lambda x: self._repeated(x[times, ...], copies), self.x)
+        rows = self.xp.asarray(times)
+        return each_input(lambda x: self._repeated(self.xp.take(x, rows, axis=0), copies), self.x)
 
     def _repeated(self, x: Array, copies: int) -> Array:
         """`x` stacked `copies` times along its first axis."""

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from .._arrays.namespace import Array, array_namespace, quiet
+from math import prod
+
+from .._arrays.namespace import Array, array_namespace, itemsize, quiet, to_numpy
 from .structure import Structure
 
 STRETCHES, STRETCH = 4, 256
 """Number and length of the stretches that represent a longer sequence of matrices."""
+
+
+LITTLE = 1 << 20
+"""Bytes up to which matrices are brought from a device, which takes less time than some seventy launches."""
 
 
 def log_growth(structure: Structure, matrices: Array) -> float:
@@ -18,8 +24,10 @@ def log_growth(structure: Structure, matrices: Array) -> float:
     """
     if matrices.shape[0] <= 1 or matrices.size == 0:
         return 0.0
-    xp = array_namespace(matrices)
     stretches, share = _stretches(matrices[1:, ...])
+    if prod(stretches.shape) * itemsize(stretches.dtype) <= LITTLE:
+        stretches = to_numpy(stretches)
+    xp = array_namespace(stretches)
     _, logarithms = scaled_product(structure, stretches)
     return share * float(xp.max(xp.sum(logarithms, axis=0)))
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from .._arrays.namespace import Array
 from .._engine.march import PlannedMethod, Record
+from .._functions.evaluators import ONE_BY_ONE, STACKED
 from .._functions.step import Outcome
 from .._kernels.dispatch import is_loaded
 from .._linalg.dense import Dense
@@ -232,7 +233,8 @@ def _on_device(task: Task, states: Array) -> tuple[Choice | None, str]:
     if wanted is False or not is_on_device(states) or method not in ("auto", "newton", "jacobi", "sequential"):
         return None, ""
     try:
-        code = device_code(task.step, states, task.trajectory[: states.shape[0], ...])
+        evaluator = ONE_BY_ONE if method == "sequential" else STACKED
+        code = device_code(task.step, states, task.trajectory[: states.shape[0], ...], evaluator)
         if method == "newton" and code.marches.products is None:
             raise NoCodeError(code.marches.refusal)
     except NoCodeError as refusal:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._arrays.cached import cached_property
 from .._arrays.namespace import Array, array_namespace, copy, library, quiet, random_signs
-from .._functions.evaluators import ONE_BY_ONE
+from .._functions.evaluators import ONE_BY_ONE, Evaluator
 from .._functions.step import Step
 from .._functions.verify import apart, unlike_step
 from .._recorded.budget import Ledger, Measurements, NoCodeError, Refusals, compiler_is_loaded
@@ -97,6 +97,8 @@ class Code:
     """Measured time of one step."""
     purchases: list[Purchase] = field(default_factory=list)
     """More code, for segments or with derivatives, that is compiled once loops took some more time."""
+    evaluator: Evaluator = ONE_BY_ONE
+    """How the function is called for comparisons."""
 
     def march(
         self, state: Array, trajectory: Array, begin: int, end: int, report: Callable[[int], None] | None = None
@@ -158,7 +160,7 @@ class Code:
         found = xp.stack([trajectory[t, ...] for t in times])
         with quiet():
             try:
-                expected = ONE_BY_ONE.values(self.step, times, copy(before))
+                expected = self.evaluator.values(self.step, times, copy(before))
                 is_wrong = are_apart(self.step, times, before, found, expected)
             except Exception:  # the loop will raise it
                 is_wrong = True
@@ -410,14 +412,16 @@ def changed(states: Array) -> Array:
     return states * (1 + changes) + changes * array_namespace(states).max(abs(states))
 
 
-def unlike_function(step: Step, times: list[int], before: Array, found: Array) -> bool:
-    """Whether the function gives values for single states that differ from `found` by more than rounding.
+def unlike_function(
+    step: Step, times: list[int], before: Array, found: Array, evaluator: Evaluator = ONE_BY_ONE
+) -> bool:  # fmt: skip
+    """Whether the function gives values for some states that differ from `found` by more than rounding.
 
     If it raises an exception, perhaps because no trajectory comes there, nothing is compared.
     """
     with quiet():
         try:
-            expected = ONE_BY_ONE.values(step, times, copy(before))
+            expected = evaluator.values(step, times, copy(before))
         except Exception:
             return False
         return are_apart(step, times, before, found, expected)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._arrays.cached import cached_property
 from .._arrays.namespace import Array, array_namespace, contiguous, itemsize, library
+from .._functions.evaluators import Evaluator
 from .._functions.step import Step
 from .._kernels.cuda import written
 from .._linalg.dense import Dense
@@ -173,9 +174,11 @@ class DeviceCode(Code):
         return CompiledTangents(march_products, structure, march_states, None)
 
 
-def device_code(step: Step, states: Array, after: Array) -> DeviceCode:
+def device_code(step: Step, states: Array, after: Array, evaluator: Evaluator) -> DeviceCode:
     """
     Kernels of a step, compared with it on the first `states` and the ones `after` them.
+
+    The `evaluator` calls the step: a call on many states takes as many launches as one on a single state.
 
     Raises
     ------
@@ -196,7 +199,7 @@ def device_code(step: Step, states: Array, after: Array) -> DeviceCode:
     row = int(states.shape[-1]) * itemsize(states.dtype)
     inputs = tuple(map(contiguous, _inputs(step)))
     looped: Any = DeviceLoop(Marches(loop, products, refusal, inputs, batch, row, kind.itemsize))
-    code = DeviceCode(step, None, looped)
+    code = DeviceCode(step, None, looped, evaluator=evaluator)
     _compare(code, states, after)
     return code
 
@@ -250,7 +253,7 @@ def _compare(code: DeviceCode, states: Array, after: Array) -> None:
     for given in (states, changed(states)):
         found = xp.empty_like(states)
         code.marches.run(given, found, Span(0, len(times), 1), 0, 1)
-        if unlike_function(code.step, times, given, found) or (
+        if unlike_function(code.step, times, given, found, code.evaluator) or (
             given is states and are_apart(code.step, times, given, found, after)
         ):
             raise NoCodeError("gave other values than its recorded operations, for the members of its batch")
