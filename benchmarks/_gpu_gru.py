@@ -17,6 +17,8 @@ from _harness import Case, Target, Timing, judge, table
 from numba import cuda, float32
 
 import parscan
+from parscan._kernels.cuda import launch
+from parscan._kernels.cuda.kernel import INTEGER, Kernel, pointer
 
 BATCH = 16
 STATES = (1, 2, 4, 8, 16, 32)
@@ -103,33 +105,33 @@ class Gru:
         return lambda: compiled(x).block_until_ready()
 
 
-def sequential_kernel(n: int) -> Any:
+def sequential_kernel(n: int) -> Kernel:
     """A GRU of n states that a thread marches through; the state in registers where the compiler can."""
     one, gates = np.float32(1), 3 * n
 
-    @cuda.jit
-    def march(W, U, b, x, y):  # type: ignore[no-untyped-def]
-        k = cuda.blockIdx.x
+    def march(W, U, b, x, y, steps, sequences):  # type: ignore[no-untyped-def]
+        sequence = cuda.blockIdx.x
         state = cuda.local.array(n, float32)
         inputs = cuda.local.array(gates, float32)
         carried = cuda.local.array(gates, float32)
         for i in range(n):
             state[i] = 0
-        for t in range(x.shape[0]):
+        for t in range(steps):
+            first = (t * sequences + sequence) * n
             for i in range(gates):
                 inputs[i] = b[i]
                 carried[i] = 0
                 for j in range(n):
-                    inputs[i] += U[j, i] * x[t, k, j]
-                    carried[i] += W[j, i] * state[j]
+                    inputs[i] += U[j * gates + i] * x[first + j]
+                    carried[i] += W[j * gates + i] * state[j]
             for i in range(n):
                 r = one / (one + exp(-inputs[i] - carried[i]))
                 z = one / (one + exp(-inputs[n + i] - carried[n + i]))
                 c = tanh(inputs[2 * n + i] + r * carried[2 * n + i])
                 state[i] = c + z * (state[i] - c)
-                y[t, k, i] = state[i]
+                y[first + i] = state[i]
 
-    return march
+    return Kernel(march, (*(pointer("float32"),) * 5, INTEGER, INTEGER))
 
 
 def jax_is_there(platform: Platform) -> bool:
@@ -146,7 +148,8 @@ def case(gru: Gru) -> Case:
 
     def by_kernel() -> Array:
         y = gru.platform.xp.empty_like(gru.x)
-        kernel[BATCH, 1](*gru.weights, gru.x, y)
+        arrays = [array.reshape(-1) for array in (*gru.weights, gru.x, y)]
+        launch.LAUNCHER.launch(kernel, BATCH, 1, *arrays, gru.steps, BATCH)
         return y
 
     contenders: dict[str, Callable[[], Any]] = {

@@ -1,12 +1,15 @@
-"""Where the GPU benchmark runs: CuPy on a device; or NumPy and tiny problems, which shows only that its code works."""
+"""Where the GPU benchmark runs: CuPy on a device; or a stand-in for it and tiny problems, to try the code."""
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +20,9 @@ Run = Callable[[], Any]
 
 PATIENCE = 10.0
 """Seconds that make one run of a contender enough."""
+
+_HELD = ExitStack()
+"""What is entered until the process ends."""
 
 
 @dataclass(frozen=True)
@@ -90,9 +96,14 @@ class Platform:
 
 
 def dry_platform() -> Platform:
-    """NumPy in the place of CuPy."""
-    described = {**machine(), "gpu": "none: a dry run on NumPy, whose figures mean nothing"}
-    return Platform(np, described, synchronise=lambda: None, free_bytes=lambda: 2.0**30, dry=True)
+    """The tests' stand-in for CuPy, for the rest of this process; its kernels run in their emulator of a device."""
+    sys.path.append(str(Path(__file__).parents[1] / "tests" / "support"))
+    emulator, stand_in = import_module("cuda_emulator"), import_module("cupy_stand_in")
+    if emulator.MISSING:
+        raise RuntimeError(f"the dry run {emulator.MISSING}")
+    _HELD.enter_context(stand_in.installed(emulator.Emulator()))
+    described = {**machine(), "gpu": "none: a dry run on a stand-in for CuPy, whose figures mean nothing"}
+    return Platform(stand_in.CUPY, described, lambda: None, free_bytes=lambda: 2.0**30, dry=True)
 
 
 def device_platform() -> Platform:

@@ -15,6 +15,10 @@ from _gpu_platform import Array, Platform
 
 from parscan import linear_recurrence
 
+ORDERS = (2, 3, 4, 5, 6, 8, 12, 16, 24, 32)
+FEW_ORDERS = (2, 3, 8)
+"""Of matrices; the latter in a dry run, as compiling kernels for the CPU takes a second each."""
+
 CHECKED = 4096
 """Steps that are compared with the same recurrence on the CPU, in double precision."""
 
@@ -83,13 +87,14 @@ def scans(platform: Platform) -> Iterator[Scan]:
     for channels, passes in ((platform.size(2**15, 2**7), 1), (platform.size(2**10, 2**4), 2)):
         shape = (total // channels, channels)
         yield Scan(f"diagonal, T = {shape[0]}, {channels} channels, float32", "float32", shape, shape, passes)
-    for n in (2, 3, 4, 5, 6, 8, 12, 16, 24, 32):
+    for n in FEW_ORDERS if platform.dry else ORDERS:
         length = total // n**2
         yield Scan(f"dense, n = {n}, T = {length}, float32", "float32", (length, n, n), (length, n), 2)
     sequences = platform.size(2**14, 4)
-    length = total // 16 // sequences
-    name = f"dense, n = 4, T = {length}, {sequences} sequences, float32"
-    yield Scan(name, "float32", (length, sequences, 4, 4), (length, sequences, 4), 1)
+    n = platform.size(4, 3)
+    length = total // n**2 // sequences
+    name = f"dense, n = {n}, T = {length}, {sequences} sequences, float32"
+    yield Scan(name, "float32", (length, sequences, n, n), (length, sequences, n), 1)
 
 
 def copy_rate(platform: Platform, repeats: int) -> float:
@@ -101,7 +106,7 @@ def copy_rate(platform: Platform, repeats: int) -> float:
         platform.xp.copyto(out, x)
 
     copy()
-    return 2 * x.nbytes / platform.best(copy, repeats, inner=10)
+    return 2 * x.nbytes / platform.best(copy, repeats, inner=platform.size(10, 1))
 
 
 def deviation(scan: Scan, A: Array, b: Array, h: Array, platform: Platform) -> float:
@@ -134,7 +139,7 @@ def bandwidths(platform: Platform, rate: float, repeats: int) -> Iterator[Bandwi
         A, b = scan.operands(platform)
         with single_pass(scan.single_pass):
             wrong = deviation(scan, A, b, linear_recurrence(A, b), platform)
-            seconds = platform.best(partial(linear_recurrence, A, b), repeats, inner=10)
+            seconds = platform.best(partial(linear_recurrence, A, b), repeats, inner=platform.size(10, 1))
         fewest = scan.bytes_moved(1)
         shares = fewest / seconds / rate, scan.bytes_moved(scan.passes) / seconds / rate
         yield Bandwidth(scan.name, seconds, fewest, shares[0], scan.passes, shares[1], scan.target, wrong)
@@ -144,7 +149,8 @@ def launch_cost(platform: Platform, repeats: int) -> dict[str, float]:
     """Microseconds of a call that has next to nothing to compute."""
     a, b = (platform.uniform(0.5, 1.0, (64,), "float32") for _ in range(2))
     linear_recurrence(a, b)
-    return {"microseconds of a call": 1e6 * platform.best(lambda: linear_recurrence(a, b), repeats, inner=100)}
+    inner = platform.size(100, 2)
+    return {"microseconds of a call": 1e6 * platform.best(lambda: linear_recurrence(a, b), repeats, inner=inner)}
 
 
 def measure_scans(platform: Platform, rate: float, repeats: int) -> Iterator[dict[str, Any]]:

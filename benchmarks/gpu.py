@@ -3,14 +3,13 @@
 python benchmarks/gpu.py --json benchmarks/results/gpu.json
 
 The record is written after every case: a run that is stopped keeps what it has measured.
-Where there is no device nothing is measured. `--dry-run` does all the same on NumPy arrays, with tiny problems and
-kernels by Numba's simulator: it shows that this program works, and its figures mean nothing.
+Where there is no device nothing is measured. `--dry-run` does the same with tiny problems on the tests' stand-in for
+CuPy, whose kernels run on the CPU: it shows that this program works, and its figures mean nothing.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
@@ -32,8 +31,6 @@ def record(measured: Iterable[tuple[Case, list[Timing]]]) -> Iterator[dict[str, 
 def run(options: argparse.Namespace) -> None:
     """Measure, print, and save after each case; raises RuntimeError where there is nothing to measure on."""
     parts, quick, dry = options.only or PARTS, options.quick, options.dry_run
-    if dry:
-        os.environ["NUMBA_ENABLE_CUDASIM"] = "1"  # before anyone loads Numba's CUDA
     from _gpu_platform import device_platform, dry_platform  # noqa: PLC0415
 
     platform = dry_platform() if dry else device_platform()
@@ -67,7 +64,9 @@ def run(options: argparse.Namespace) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer repeats")
-    parser.add_argument("--dry-run", action="store_true", help="tiny problems on NumPy arrays, to try this program")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="tiny problems on a stand-in for CuPy, to try this program"
+    )
     parser.add_argument("--only", choices=PARTS, action="append", help="one part; may be given again")
     parser.add_argument("--json", type=Path, metavar="PATH", help="write the numbers to this file")
     parser.add_argument(

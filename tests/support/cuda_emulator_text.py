@@ -18,6 +18,9 @@ CAPABILITY = (9, 0)
 REGISTERS = {"tid.x": "thread", "ntid.x": "threads", "ctaid.x": "block"}
 """Special registers that kernels read, and what they are called in the runtime. Others are zero."""
 
+FUNCTIONS_OF_NUMBERS = {"fabsf": "@llvm.fabs.f32", "fabs": "@llvm.fabs.f64", "expf": "@expf", "tanhf": "@tanhf"}
+"""What NVIDIA's functions are called here."""
+
 MOVE = "mov.b64 $0, $1;"
 SHUFFLE = {
     "float": re.compile(
@@ -82,7 +85,7 @@ def text(kernel):
     code = _registers(code)
     code = _waiting(code)
     code, helpers = _assembly(code)
-    code = code.replace('@"__nv_fabsf"', "@llvm.fabs.f32").replace('@"__nv_fabs"', "@llvm.fabs.f64")
+    code = re.sub(r'@"__nv_(\w+)"', lambda match: FUNCTIONS_OF_NUMBERS.get(match[1], match[0]), code)
     if left := re.search(r"\basm\b.*|llvm\.nvvm[\w.]*|__nv_\w+|addrspace.*", code):
         raise NotImplementedError(f"the emulator does not know {left[0]}")
     return Text("\n".join([code, DECLARED, *helpers, _entry(kernel, entry)]), shared)

@@ -9,7 +9,7 @@ from devices import DEVICES
 
 pytestmark = pytest.mark.slow
 
-CASES = {"scans": 22, "gru": 2, "ensembles": 3}
+CASES = {"scans": 15, "gru": 2, "ensembles": 3}
 
 
 @needs_toolkit
@@ -37,6 +37,17 @@ def test_every_case_is_kept_at_once(tmp_path):
     assert "2" in case["name"]
 
 
+@needs_toolkit
+def test_the_dry_run_launches_kernels():
+    """A program that took another library than CuPy would launch none."""
+    code = "import gpu, sys; sys.argv = ['gpu.py', '--dry-run', '--only', 'gru', '--budget', '0']; gpu.main(); " + (
+        "from cupy_device import DEVICE; print(sorted({name for name, _, _ in DEVICE.launched}))"
+    )
+    launched = cuda_child.run("-c", code).splitlines()[-1]
+    assert "'march'" in launched
+    assert "'parscan_kernel'" in launched
+
+
 @pytest.mark.skipif(DEVICES > 0, reason="there is a device")
 def test_without_a_device_nothing_is_measured(tmp_path):
     path = tmp_path / "gpu.json"
@@ -49,12 +60,10 @@ import sys
 
 sys.path.insert(0, "benchmarks")
 from _gpu_gru import sequential_kernel
-from numba import cuda, types
+from parscan._kernels.cuda.cubin import compile_ptx
 
-x, W, b = types.float32[:, :, ::1], types.float32[:, ::1], types.float32[::1]
 for n in (1, 32):
-    ptx, _ = cuda.compile_ptx(sequential_kernel(n).py_func, types.void(W, W, b, x, x), cc=(8, 0))
-    print(ptx.count(".f64"))
+    print(compile_ptx(sequential_kernel(n), (8, 0)).count(".f64"))
 """
 
 
