@@ -198,13 +198,18 @@ def _may_have_code(task: Task, looped: float) -> bool:
 
 
 def _choose_by_checks(task: Task, whole: WholeNumbers | None, states: Array, budget: Budget) -> Choice:
-    """Check the user's functions on the first `states`, measure their cost, and choose."""
-    check_broadcasting(task.step, states, task.steps)
+    """
+    Check the user's functions on the first `states`, measure their cost, and choose.
+
+    Kernels of a device were compared with a call on many states: if they agree, `step` broadcasts.
+    """
+    choice, remark = _on_device(task, states)
+    if choice is None:
+        check_broadcasting(task.step, states, task.steps)
     if whole:
         _check_whole_numbers(task, whole, states)
     if task.step.has_jacobian:
         check_jacobian(task.step, states)
-    choice, remark = _on_device(task, states)
     return choice or _choose_by_measurements(task, states, budget, remark)
 
 

@@ -142,3 +142,18 @@ def test_a_wrong_kernel_is_not_used(launcher, monkeypatch):
     monkeypatch.setattr("host_launcher.THREADS", 1)
     monkeypatch.setattr(launcher, "launch", wrong)
     assert "gave other values" in solved(launcher, (3,), method="newton").decisions[0]
+
+
+@pytest.mark.parametrize("method", ["auto", "newton"])
+def test_steps_that_do_not_broadcast_are_told(launcher, method):
+    def step(y):
+        return 0.9 * y / (1 + xp.sum(xp.abs(y)))  # of all states together
+
+    with pytest.raises(ValueError, match="does not broadcast over leading axes"):
+        parscan.solve_recurrence(step, xp.ones((2,)), length=2000, method=method)
+
+
+def test_a_wrong_jacobian_is_told(launcher):
+    with pytest.raises(ValueError, match="jac"):
+        parscan.solve_recurrence(lambda y: 0.9 * xp.sin(y), xp.ones((2,)), length=100, method="newton",
+                                 jac=lambda y: 3 * xp.ones((1, 2, 2)))  # fmt: skip
