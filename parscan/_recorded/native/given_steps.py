@@ -6,10 +6,12 @@ With the stages `Z_i = y + h Σ_j a_ij f(t_j, Z_j)` of a step, the last of which
     λ = Σ_i w_i  for the state,      Σ_j (∂f/∂θ at Z_j)ᵀ h Σ_i a_ij w_i  for parameters.
 
 (Hager, "Runge-Kutta methods in optimal control and the transformed adjoint system", Numerische Mathematik 87, 2000.)
-No second derivatives enter: the stages are solved by Newton's method until rounding is all that is left. Steps of
-stiff problems are long beside the fastest rates, and elimination rounds large entries beside small ones: one step of
-iterative refinement makes the error that of small relative changes of each entry (Skeel, "Iterative refinement implies
-numerical stability for Gaussian elimination", Mathematics of Computation 35, 1980).
+No second derivatives enter: the stages are solved by Newton's method until rounding is all that is left.
+
+Rows of the system are in the order of components, each at all stages. Steps of stiff problems are long beside the
+fastest rates, and elimination rounds large entries beside small ones: in the order of stages, with all components of
+each, gradients of Van der Pol's oscillation with μ = 1000 had errors of 1e-7, now they have those of 1e-9 that one more
+step of iterative refinement leaves as well.
 """
 
 from __future__ import annotations
@@ -122,9 +124,9 @@ class GivenSteps:
         for k, ids in enumerate(self._pulled.results):
             fields.add(f"product {k}", dtype, max(ids.size, 1), LANES)
             fields.add(f"sum {k}", dtype, max(ids.size, 1), LANES)
-        for name in ("matrix", "upper", "lower"):
+        for name in ("upper", "lower"):
             fields.add(name, dtype, shape.n * shape.size + LANES)
-        for name in ("inverse", "right", "rest", "found", "more"):
+        for name in ("inverse", "right", "found"):
             fields.add(name, dtype, shape.size + LANES)
         fields.add("order", WHOLE, shape.n)
         fields.add("factor", dtype, 1)
@@ -238,11 +240,11 @@ class GivenSteps:
         return [self._field(name).pointer for name in names]
 
     def _factorise(self, name: str) -> None:
-        self._module.call(name, *self._pointers("entries", "factor", "matrix"))
-        source, target = (self._shape.pieces(self._code, self._field(one).pointer) for one in ("matrix", "upper"))
-        for row in each(self._code, self._shape.n * self._shape.padded, 0, self._shape.rows, False):
-            target[row] = source[row]
+        self._module.call(name, *self._pointers("entries", "factor", "upper"))
         self._module.call(FACTORISE, *self._pointers(*FACTORS))
+
+    def _solve(self) -> None:
+        self._module.call(SOLVE, *self._pointers(*FACTORS, "right", "found"))
 
     def _forwards(self, step: Value, before: Variable, failed: Array) -> None:
         """The stages of a step, beginning with the polynomial of the step before; the state at its end."""
@@ -300,7 +302,7 @@ class GivenSteps:
         code, slopes, scale = self._code, self._field("slopes", LANES), self._field("scale")
         for k in self._components():
             self._at_stages("right", k)[0] = h * self._mixed(slopes[k], self._method.A) - changes[k]
-        self._module.call(SOLVE, *self._pointers(*FACTORS, "right", "found"))
+        self._solve()
         total = code.variable(0.0)
         for k in self._components():
             change = self._only_stages(self._at_stages("found", k)[0])
@@ -320,31 +322,13 @@ class GivenSteps:
         seeds, last = self._given(SEEDS, LANES).after(step * self.n), code.vector([*[0.0] * (STAGES - 1), 1.0, 0.0])
         for k in self._components():
             self._at_stages("right", k)[0] = seeds[k] + last * after[k]
-        self._solve_finely()
+        self._solve()
         bar = self._field("bar", LANES)
         for k in self._components():
             own = self._only_stages(self._at_stages("found", k)[0])
             adjoint[k] = given[k] + code.sum(own)
             bar[k] = h * self._mixed(own, self._method.A.T)
         self._add_products()
-
-    def _solve_finely(self) -> None:
-        """Solve the system, and improve the solution by that for the residual."""
-        code, shape = self._code, self._shape
-        self._module.call(SOLVE, *self._pointers(*FACTORS, "right", "found"))
-        right, rest, matrix, found, more = (
-            shape.pieces(code, pointer) for pointer in self._pointers("right", "rest", "matrix", "found", "more")
-        )
-        for row in each(code, shape.padded, 0, shape.rows, False):
-            rest[row] = right[row]
-        numbers = self._field("found")
-        for column in each(code, shape.n, 0, 1, False):
-            factor = -numbers[column]
-            for row in each(code, shape.padded, 0, shape.rows, False):
-                rest[row] = code.fma(factor, matrix[column * shape.padded + row], rest[row])
-        self._module.call(SOLVE, *self._pointers(*FACTORS, "rest", "more"))
-        for row in each(code, shape.padded, 0, shape.rows, False):
-            found[row] = found[row] + more[row]
 
     def _add_products(self) -> None:
         """Products of the gradients by slopes with derivatives by parameters, added to their sums."""
