@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from types import NoneType
@@ -36,6 +35,9 @@ if TYPE_CHECKING:
 MOST, MOST_STIFF, MOST_COLUMNS, LARGEST = 4000, 400, 64, 10_000
 """Largest number of components of the state and of its derivatives together, also of stiff ones, whose matrices are as
 large; of parameters, and of operations."""
+
+BY_STEPS = "DOP853", "Radau IIA of order 13"
+"""Methods on the steps of solutions that are not stiff, and that are."""
 
 FEW = 16
 """Entries of parameters up to which gradients are by variational equations; those by more are by adjoints."""
@@ -85,6 +87,7 @@ class Variational:
     ) -> None:  # fmt: skip
         self._problem, self._recorded, self._share, self._is_stiff = problem, recorded, share, is_stiff
         self._steps, self._most, self._parts = steps, STEPS + MORE * steps.t.shape[0], parts
+        self.told = ""
 
     def jacobian(self, y: Array, times: Array, params: Any) -> Any:
         """Derivatives of the states `y` `(n, N)` at some times by parameters; raises `NoCodeError`."""
@@ -101,9 +104,12 @@ class Variational:
         Of stiff solutions, the adjoint of their steps gives it, where that has machine code; otherwise few parameters
         have variational equations.
         """
+        self.told, why = "", ""
         if self._is_stiff:
-            with suppress(NoCodeError):
+            try:
                 return self._by_adjoint(self._sought(params), y, times, mesh, grad_y)
+            except NoCodeError as refusal:
+                why = f": for the adjoint of the steps, it {refusal}"
         args, plan = self._problem.args, self._known(_key("gradient", params))
         if plan is None:
             sought = self._sought(params)
@@ -112,6 +118,7 @@ class Variational:
             plan = self._planned(_key("gradient", params), sought.chosen)
         plan.system.buy()
         xp, found = array_namespace(grad_y), self._solved(plan, times)
+        self.told = f"the last gradient by variational equations{why}"
         sums = xp.tensordot(xp.astype(xp.permute_dims(grad_y, (1, 0)), xp.float64), found, axes=2)
         return self._joined(Sought(plan.chosen, None, plan.columns), sums)
 
@@ -150,16 +157,19 @@ class Variational:
 
     def _backwards(self, resolved: Resolved, y: Array, times: Array, mesh: Array, grad_y: Array) -> Backwards:
         """The adjoint of the steps; raises `NoCodeError`."""
-        problem = self._problem
+        problem, self.told = self._problem, ""
         if problem.breaks is not None or not self.stands():
             raise NoCodeError("has other steps")
         parameters = self._recorded.parameters if resolved.given is None else resolved.given
+        recording, numbers, solution = resolved.recording, resolved.numbers, (times, y)
         if self._is_stiff:
-            recording, numbers = resolved.recording, resolved.numbers
             steps = self._steps, self._parts
-            return on_own_steps(problem, recording, parameters, numbers, *steps, (times, y), grad_y)
-        nodes = mesh if self._parts == 1 else shorter(mesh, self._parts)
-        return backwards(problem, resolved.recording, parameters, resolved.numbers, (times, y), nodes, grad_y)
+            found = on_own_steps(problem, recording, parameters, numbers, *steps, solution, grad_y)
+        else:
+            nodes = mesh if self._parts == 1 else shorter(mesh, self._parts)
+            found = backwards(problem, recording, parameters, numbers, solution, nodes, grad_y)
+        self.told = f"the last gradient by the adjoint of {BY_STEPS[self._is_stiff]} on the steps of the solution"
+        return found
 
     def tangent(self, solution: tuple[Array, Array], times: Array, start: Array) -> Array:
         """Changes `(n, m, k)` of states at some times by changes `(1, k, n)` of the start; raises `NoCodeError`."""

@@ -71,6 +71,7 @@ class VariationalMembers:
         self._problem, self._members, self._shares, self._methods = problem, members, shares, methods
         self._agrees = agrees
         self._kept = list(_snapshot(problem.args))
+        self.told = ""
 
     def jacobian(self, y: Array, times: Array, params: Any) -> Any:
         """Derivatives of the states `y` `(n, N, *batch)` at some times by parameters; raises `NoCodeError`."""

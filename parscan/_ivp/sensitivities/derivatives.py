@@ -41,7 +41,11 @@ from .with_kinks import warn_of_left, with_kinks
 
 
 class Variational(Protocol):
-    """Variational equations by machine code."""
+    """Derivatives by machine code: variational equations, and adjoints of steps."""
+
+    @property
+    def told(self) -> str:
+        """How the last gradient was found, as the end of a sentence; empty if others found it."""
 
     def jacobian(self, y: Array, times: Array, params: Any) -> Any:
         """Derivatives of the states `y` `(n, N, *batch)` at some times by parameters; raises `NoCodeError`."""
@@ -89,9 +93,10 @@ class Derivatives:
 
     @property
     def described(self) -> str:
-        """The same, and by which parameters there are differences only."""
+        """The same, by which parameters there are differences only, and how machine code found the last gradient."""
         is_told = self.source.startswith(BY_DIFFERENCES)
-        return self.source + ("" if is_told else of_parameters(self._found.rhs))
+        told = "" if self._variational is None or not self._variational.told else f"; {self._variational.told}"
+        return self.source + ("" if is_told else of_parameters(self._found.rhs)) + told
 
     @property
     def _found(self) -> Trajectory:

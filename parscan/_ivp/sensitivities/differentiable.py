@@ -23,7 +23,8 @@ class Differentiable(Result[Derivatives]):
         """How `fun` is differentiated by its state: by `jac`, exactly, or by differences, and then why so.
 
         It is exact where `fun` can be recorded (see `trace`), unless the solve had `compile=False`. Parameters in
-        `args` with which it cannot be recorded are named: gradients by them take differences.
+        `args` with which it cannot be recorded are named: gradients by them take differences. After a compiled solve,
+        it also says how machine code found the last gradient or adjoint.
         """
         return self._whole("derivatives").described
 
