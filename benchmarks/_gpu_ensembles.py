@@ -13,20 +13,26 @@ from _ivp_tasks import Ensemble, family, oregonator_of
 import parscan
 
 MEMBERS = 10_000
-GPU, CPU = "parscan on the device", "parscan on the CPU"
+THREADS, GPU, CPU = "parscan on the device, a thread for each member", "parscan on the device", "parscan on the CPU"
 
 
 def case(name: str, fun: Callable[..., Any], span: tuple[float, float], platform: Platform, **options: Any) -> Case:
     """One problem with starts (n, members) and parameters as NumPy arrays, solved on both."""
     y0, args = options.pop("y0"), options.pop("args")
 
-    def solve(xp: Any) -> Array:
-        solution = parscan.solve_ivp(fun, span, xp.asarray(y0), args=tuple(map(xp.asarray, args)), **options)
+    def solve(xp: Any, **others: Any) -> Array:
+        solution = parscan.solve_ivp(
+            fun, span, xp.asarray(y0), args=tuple(map(xp.asarray, args)), **{**options, **others}
+        )
         assert solution.success, solution.message
         return solution.y[:, -1]
 
-    contenders = {CPU: lambda: solve(np), GPU: lambda: solve(platform.xp)}
-    return Case(name, contenders, targets=[Target(GPU, CPU, 1.0)])
+    contenders = {
+        CPU: lambda: solve(np),
+        GPU: lambda: solve(platform.xp, compile=False),
+        THREADS: lambda: solve(platform.xp, compile=True, method="auto", t_eval=[span[1]]),
+    }
+    return Case(name, contenders, targets=[Target(GPU, CPU, 1.0), Target(THREADS, GPU, 1.0)])
 
 
 def cases(platform: Platform) -> Iterator[Case]:

@@ -11,6 +11,7 @@ from math import inf
 from typing import Any
 
 from .._arrays.counts import as_count
+from .._arrays.namespace import library
 from .._engine.termination import Termination
 from .._reporting.progress import Report, Watcher, check_watcher, watch
 from ..warnings import NondeterministicFunctionWarning
@@ -20,7 +21,7 @@ from .choose import SERIES, Workload, choose, instead_of
 from .compiled.account import account_of
 from .compiled.derived import recorded_code
 from .compiled.offer import Demand, Never, Offer, Overtaken, Purchase, Solve
-from .compiled.on_device import can_have_code
+from .compiled.on_device import has_threads
 from .compiled.recorded_events import record_events
 from .compiled.repeat import solve_again
 from .compiled.solve import solve_compiled
@@ -41,7 +42,9 @@ from .sequential.own_steps import solve_with_own_steps
 
 CALLED: dict[str, Callable[[Workload], bool]] = {
     "`fun` is called: `jac` was given.": lambda work: work.problem.jac is not None and not work.is_settled,
-    "`fun` is called: its arrays are not of NumPy.": lambda work: not can_have_code(work.problem),
+    "`fun` is called: its arrays are not of NumPy.": lambda work: (
+        not (library(work.problem.y0) == "numpy" or (has_threads(work.problem) and not work.is_settled))
+    ),
 }
 """Reasons to try no machine code."""
 

@@ -39,10 +39,9 @@ DEVICES: dict[str, Callable[[], Launcher]] = {"cupy": _of_cupy}
 TOLD = "Each member of the batch is solved by threads of the device of its arrays, by machine code of `fun`."
 
 
-def can_have_code(problem: Problem) -> bool:
-    """Whether there is machine code for problems on arrays of this kind."""
-    of = library(problem.y0)
-    return of == "numpy" or bool(problem.batch and of in DEVICES)
+def has_threads(problem: Problem) -> bool:
+    """Whether the problem is a batch on arrays of a device that runs its members."""
+    return bool(problem.batch) and library(problem.y0) in DEVICES
 
 
 def solve_on_device(

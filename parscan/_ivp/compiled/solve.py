@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 
-from ..._arrays.namespace import Array, library
+from ..._arrays.namespace import Array
 from ..._recorded.budget import FREE, NoCodeError, paid_by
 from ..._reporting.progress import Report
 from ..core.evaluation import Evaluation
@@ -15,7 +15,7 @@ from ..result.result import IvpResult
 from .accuracy import LeftError, solved
 from .ensemble import members_of, solve_batch
 from .march import March, Output
-from .on_device import DEVICES, solve_on_device
+from .on_device import has_threads, solve_on_device
 from .poles import pole_on
 from .recorded import UNLIKE, Recorded, record_right_hand_side
 from .repeat import note
@@ -51,7 +51,7 @@ def solve_compiled(
             raise NoCodeError(f"works on a batch of shape {problem.batch}, for which there are no Taylor series")
         if dense_output:
             raise NoCodeError(f"works on a batch of shape {problem.batch}, with `dense_output`")
-        if library(problem.y0) in DEVICES:
+        if has_threads(problem):
             return solve_on_device(problem, first_step or 0.0, times, evaluation, report)
         members = members_of(problem)
         found = solve_batch(problem, first_step or 0.0, times, evaluation, report, members)

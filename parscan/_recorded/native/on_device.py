@@ -27,6 +27,9 @@ from .thread_text import ThreadCode, thread_code
 
 CAPACITY = NUMBERS.index("capacity")
 
+MOST_BYTES = 1 << 30
+"""Memory of all threads."""
+
 KEPT = 64
 """Texts in memory."""
 
@@ -128,7 +131,7 @@ class DeviceRun:
         self.values: Any = None
         self.rates = None
         xp, count = solver.launcher.xp, self.members
-        self._threads = min(count, solver.launcher.most_threads)
+        self._threads = min(count, solver.launcher.most_threads, MOST_BYTES // (8 * solver.code.words))
         self._arrays: dict[str, tuple[Any, int]] = {}
         """Arrays in the memory of the device, and bytes from member to member."""
         self._numbers = np.zeros(len(NUMBERS), dtype=WHOLE)

@@ -8,13 +8,10 @@ numbers of neighbouring threads side by side as well.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..._arrays import disk
-from .compilation import machine_name
 from .device import DeviceKernel
 from .driver import Driver
 from .kernel import NAME
@@ -40,18 +37,9 @@ number of members that ended is added.
 
 
 class MarchKernel(DeviceKernel):
-    """What a thread does. Its constants are in memory, as functions read them by a pointer; its PTX is kept on disk."""
+    """What a thread does. Its constants are in memory, as functions read them by a pointer."""
 
     is_by_value = False
-
-    def ptx(self, capability: tuple[int, int]) -> str:
-        """PTX for a compute capability."""
-        key = hashlib.sha256(f"PTX {machine_name()} {capability}\n{self.text}".encode()).hexdigest()
-        found = disk.load(key)
-        if found is None:
-            found = super().ptx(capability).encode()
-            disk.save(key, found)
-        return found.decode()
 
 
 @dataclass(frozen=True)

@@ -198,6 +198,28 @@ def test_devices_that_do_not_take_the_code(device, monkeypatch):
     assert not solve(y0, rate, compile=None).compiled
 
 
+def test_methods_that_are_named_call_the_function(device, monkeypatch):
+    monkeypatch.setattr(account, "PRICES", account.Prices(0.0, 0.0))
+    y0, rate = batch(3)
+    sol = solve(y0, rate, compile=None, method="Radau")
+    assert sol.success
+    assert sol.method == "Radau"
+    assert "`fun` is called: its arrays are not of NumPy." in sol.decisions
+    assert not device.launches
+
+
+def test_without_threads(device, monkeypatch):
+    """Where code would be asked for: events, dense output, and a single problem."""
+    monkeypatch.setattr(account, "PRICES", account.Prices(0.0, 0.0))
+    y0, rate = batch(30)
+    dense = solve(y0, rate, compile=None, dense_output=True)
+    assert not dense.compiled
+    assert dense.sol is not None
+    single = solve(y0[:, 0], np.asarray(1.0), compile=None)
+    assert not single.compiled
+    assert not device.launches
+
+
 def test_libraries_without_threads_are_as_before():
     y0, rate = batch(30)
     sol = solve(y0, rate, compile=None)
