@@ -105,7 +105,8 @@ class OnMeshes:
                 break
         found = self._result(task, solved, method)
         if not found.success and found.termination is not Termination.STUCK:
-            raise LeftError(f"left the solution at t = {float(found.mesh[-1])!r}")
+            reached = float(found.mesh[-1]) if found.mesh.shape[0] else self.problem.span[0]
+            raise LeftError(f"left the solution at t = {reached!r}")
         return found
 
     def _solved(

@@ -14,10 +14,10 @@ from ..core.problem import Problem
 from ..core.scale import Scale
 from ..result.result import IvpStatus
 from ..sensitivities.derivatives import Derivatives
-from ..sequential.on_mesh import retrace
 from .accuracy import GAIN
 from .derived import recorded_code
 from .march import March, Output
+from .marched import traced
 from .outcome import between, errors, told
 from .path import Path
 from .recorded import Recorded
@@ -86,7 +86,17 @@ class Solve(NamedTuple):
         parts = parts_of(self.method, problem.rtol)
         variational = Variational(problem, self.recorded, self.share, steps, is_stiff=is_stiff, parts=parts)
         return Derivatives(
-            lambda: retrace(Evaluation(problem, None), steps, variational.stands), scale, variational=variational
+            lambda: traced(
+                Evaluation(problem, None),
+                self._march(),
+                self.share,
+                self.stop,
+                steps,
+                variational.stands,
+                is_stiff=is_stiff,
+            ),
+            scale,
+            variational=variational,
         )
 
     def _march(self) -> March:

@@ -18,9 +18,9 @@ from ..output.monitor import Event
 from ..result.report import build_result, within
 from ..result.result import IvpResult
 from ..sensitivities.derivatives import Derivatives
-from ..sequential.on_mesh import retrace
 from .accuracy import Solved
 from .march import Course, March
+from .marched import traced
 from .outcome import against, along, between, cause, errors, rounded, told
 from .path import Path
 from .solvers import METHODS, NONSTIFF, parts_of
@@ -105,7 +105,15 @@ def result_of(
         compiled=True,
         _polynomial=dense if dense is not None else partial(between, march, found.share, stop),
         _solution=Derivatives(
-            lambda: retrace(evaluation().with_breaks(march.breaks), steps, variational.stands),
+            lambda: traced(
+                evaluation().with_breaks(march.breaks),
+                march,
+                found.share,
+                stop,
+                steps,
+                variational.stands,
+                is_stiff=is_stiff,
+            ),
             scale,
             variational=variational,
         ),

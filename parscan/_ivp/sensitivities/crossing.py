@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import nan
 
 from ..._arrays.namespace import Array
 from ...warnings import KinkWarning
@@ -28,7 +29,7 @@ class Crossing:
 
     `moves` are what the change of a time adds to the state, `(*batch, n)`, with the time's rates. The flags of the
     guards that `count` are of those which jump at a time that depends on the state. `in_time`: none that changes
-    depends on the state.
+    depends on the state. `exact` is the time to the last digit: `time` is that of a node which is as good as there.
     """
 
     time: float
@@ -37,6 +38,12 @@ class Crossing:
     moves: tuple[tuple[Array, Rates], ...]
     counts: Array
     in_time: bool
+    exact: float = nan
+
+    @property
+    def exactly(self) -> Crossing:
+        """The same at its exact time."""
+        return replace(self, time=self.exact)
 
 
 def warn_of_kinks(time: float, what: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from ..._arrays.namespace import Array, array_namespace, quiet
 from ..core.mesh import among
@@ -51,8 +52,13 @@ def crossings(found: Jumping, solution: PiecewisePolynomial) -> list[Crossing]:
         else:
             return _too_many(found, times, states, modes, rows)
         scale = largest_sizes(found.values(times, states, modes))
-        grouped = _grouped(solution, _snapped(solution, at), guards, modes, rows)
-        return assessed(found, solution, scale, *grouped) if grouped else []
+        snapped = _snapped(solution, at)
+        grouped, exact = (
+            _grouped(solution, snapped, guards, modes, rows),
+            dict(zip(snapped.tolist(), at.tolist(), strict=True)),
+        )
+        every = assessed(found, solution, scale, *grouped) if grouped else []
+        return [replace(one, exact=exact[one.time]) for one in every]
 
 
 def _too_many(found: Jumping, times: Array, states: Array, modes: Array, rows: Array) -> list[Crossing]:

@@ -67,8 +67,10 @@ class Differentiable(Result[Derivatives]):
         solution crosses a threshold at an angle, the shift of the crossing is contained. A `RuntimeError` says
         where it only touches one, slides along one, or crosses several at once. `forcing` holds thresholds
         fixed. If SciPy solved the problem, Radau solves it again from SciPy's steps, with a tenth of the
-        tolerances, and the derivative is that of this solution. After a solve by machine code, a tangent of the
-        initial state alone is that of `jacobian` once making its code pays.
+        tolerances, and the derivative is that of this solution. After a solve by machine code, it is that of
+        collocation on the steps of another one, with a tenth of the tolerances and no more than 1e-9, whose steps end
+        where thresholds are crossed; a tangent of the initial state alone is that of `jacobian` once making its code
+        pays.
 
         Examples
         --------

@@ -92,12 +92,13 @@ def _with_kinks(found: Jumping, trajectory: Trajectory, every: list[Crossing], f
     A trajectory with nodes at all kinks that depend on the state, between which modes are fixed.
 
     At a kink, the right-hand side is continuous. If a node is off by ε, so is the solution by ε²: all nodes are put
-    where the solution has its kinks, at once, and again where the new one has them.
+    where the solution has its kinks, at once, and again where the new one has them: exactly there, since derivatives
+    are off by ε times the change of the Jacobian.
     """
     given, xp = trajectory.solution, trajectory.solution.xp
     rhs, solution, last = trajectory.rhs.without_jacobian(), given, None
     for _ in range(ROUNDS):
-        events = [one for one in every if bool(xp.any(flags & (one.before != one.after)))]
+        events = [one.exactly for one in every if bool(xp.any(flags & (one.before != one.after)))]
         times = xp.asarray([one.time for one in events], dtype=given.t.dtype)
         settled = SETTLED * float(xp.abs(given.t[-1] - given.t[0]))
         if last is not None and (last.shape != times.shape or bool(xp.all(xp.abs(times - last) <= settled))):

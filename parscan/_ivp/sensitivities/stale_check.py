@@ -19,7 +19,7 @@ AT_ONCE, FEWEST = 256, 3
 """Intervals in which the solution is corrected at once; and fewer ones, in which nothing grows that was not there."""
 
 POINTS, JUMP = 64, 0.2
-"""Points of an interval, and share of a variation between two of them that shows a jump: solvers may err there."""
+"""Parts of an interval, and share of a range within one of them that shows a jump: solvers may err there."""
 
 ITERATIONS = 5
 """Largest number of iterations of Newton's method on a few intervals."""
@@ -73,13 +73,13 @@ def reject_others(
 
 
 def _jumps(rhs: RightHandSide, part: PiecewisePolynomial) -> bool:
-    """Whether the right-hand side jumps along a part: a good part of its variation is between two of many points."""
+    """Whether the right-hand side jumps along a part: a good part of its range is between two of many points."""
     xp = part.xp
-    times = xp.reshape(part.times(xp.arange(POINTS, dtype=part.t.dtype) / POINTS), (-1,))
+    times = xp.reshape(part.times(xp.arange(POINTS + 1, dtype=part.t.dtype) / POINTS), (-1,))
     with quiet():
         values = rhs(times, part.evaluate(times))
-        changes = xp.abs(values[1:, ...] - values[:-1, ...])
-        return bool(xp.any(xp.max(changes, axis=0) > JUMP * xp.sum(changes, axis=0)))
+        changes, range_ = xp.abs(values[1:, ...] - values[:-1, ...]), xp.max(values, axis=0) - xp.min(values, axis=0)
+        return bool(xp.any(xp.max(changes, axis=0) > JUMP * range_))
 
 
 def _found(rhs: RightHandSide, method: Discretisation, part: PiecewisePolynomial, scale: Scale) -> float:

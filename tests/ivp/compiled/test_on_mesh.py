@@ -224,6 +224,15 @@ def test_where_code_has_no_coarse_solution_the_function_is_called():
     assert 0.999 < sol.t[-1] < 1.0001
 
 
+def test_a_solve_that_fails_before_the_first_time_of_the_output():
+    """Then there is no mesh that could tell how far it came."""
+    sol = solve_ivp(
+        lambda t, y: [y[1], -180 * np.sin(y[0])], (0, 28), [1.0, 4.0], "DEER", [14.0, 28.0], rtol=1e-4, compile=True
+    )
+    assert not sol.compiled
+    assert "left the solution at t = 0.0" in sol.decisions[0]
+
+
 def test_where_the_record_lacks_a_branch_the_function_is_called():
     rates, levels = np.full((40, 1, 1), -1.0), np.cos(np.arange(40.0))[:, None]
 

@@ -562,3 +562,64 @@ def test_noise_beside_a_crossing_is_no_touch():
     assert touches.is_beside_crossing(modes, np.array([True, False, False, False, True]), 1)
     assert not touches.is_beside_crossing(np.ones(5), np.array([True, False, False, False, True]), 1)
     assert not touches.is_beside_crossing(modes, np.array([False, False, False, False, True]), 1)
+
+
+MARCHED = {
+    "relay": (lambda t, y, k, c: [y[1], -k * np.sign(y[0] - 0.1 * c) - 0.05 * y[1] * c], 50.0, [1.0, 0.0], (1.0, 0.7)),
+    "dead zone": (
+        lambda t, y, f, a: [
+            y[1], -0.2 * y[1] - np.where(y[0] > a, f, np.where(y[0] < -a, -f, 0.0)) + 0.4 * np.sin(t),
+        ],
+        30.0, [2.0, 0.0], (1.5, 0.3),
+    ),
+    "predators": (
+        lambda t, y, a, b: [y[0] * (1 - y[1]), y[1] * np.where(y[0] > b, y[0] - 1.0, a * (y[0] - 1.0) - 0.1)],
+        30.0, [2.0, 1.0], (0.5, 1.2),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("rtol", [1e-4, 1e-8])
+@pytest.mark.parametrize("name", MARCHED)
+def test_nodes_at_the_crossings_that_the_march_has_located(name, rtol, monkeypatch):
+    """The steps of a compiled solve end at its crossings: nothing is solved by another method to find them."""
+    monkeypatch.setattr("parscan._ivp.compiled.marched.retrace", None)
+    fun, end, y0, args = MARCHED[name]
+
+    def last(rtol, *args):
+        return solve_ivp(fun, (0, end), y0, t_eval=[end], args=args, rtol=rtol, atol=rtol * 1e-2, compile=True)
+
+    found = last(rtol, *args).gradient([[1.0], [0.5]])
+    for k, value in enumerate(args):
+        h, losses = 1e-4 * value, []
+        for step in (-h, -h / 2, h / 2, h):
+            y = last(1e-13, *args[:k], value + step, *args[k + 1 :]).y
+            losses.append(float(y[0, 0] + 0.5 * y[1, 0]))
+        difference = (8 * (losses[2] - losses[1]) - (losses[3] - losses[0])) / (6 * h)
+        assert found[k] == pytest.approx(difference, rel=1e-7)
+
+
+def test_nodes_are_exactly_at_kinks():
+    """
+    A node off a kink by ε makes the derivative wrong by ε times the change of the Jacobian, here 10 000.
+
+    The flight and the contact, a half sine, are known: the ball returns to its height after each of them.
+    """
+    k, g, height = 1e4, 9.81, 1.0
+    sol = solve_ivp(
+        lambda t, y: [y[1], -g + k * np.maximum(-y[0], 0.0)], (0, 12), [height, 0.0], rtol=1e-8, atol=1e-10,
+        compile=True,
+    )  # fmt: skip
+    w = np.sqrt(k)
+
+    def period(height):
+        speed = np.sqrt(2 * g * height)
+        return 2 * speed / g + 2 * (np.pi - np.arctan(w * speed / g)) / w
+
+    bounces = int(12 / period(height) + 0.5)
+    slope = np.imag(period(height + 1e-30j)) / 1e-30
+    rest = 12 - bounces * period(height)
+    assert abs(rest) < period(height) / 2 - 0.1
+    found = sol.tangent(y0=np.array([1.0, 0.0]))[:, -1]
+    assert found[0] == pytest.approx(1 + g * rest * bounces * slope, rel=1e-9)
+    assert found[1] == pytest.approx(g * bounces * slope, rel=1e-9)

@@ -69,3 +69,15 @@ def test_jumps_that_a_solver_resolved_badly_are_no_change(method, gap, compiled)
     sol = solve_ivp(thrown, (0, 3), [0.0, 2.0, 0.0], method, **options)
     expected = np.imag(exact(1 - gap + 1e-30j)) / 1e-30
     assert sol.jacobian("level")[2, -1] == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("rtol", [1e-6, 1e-8, 1e-10])
+@pytest.mark.parametrize("w", [10.95, 11.0, 11.05])
+def test_many_jumps_that_a_solver_stepped_over_are_no_change(w, rtol):
+    """Several may be within a step, each a small part of the variation there; and one at the end of the span."""
+    end = 26 * np.pi / w
+    sol = solve_ivp(
+        lambda t, y, w: [np.sign(np.sin(w * t)) - 0.03 * y[0]], (0, end), [1.0], "LSODA", [end], args=(w,), rtol=rtol,
+        atol=rtol * 1e-2,
+    )  # fmt: skip
+    assert np.allclose(sol.adjoint(np.ones_like(sol.y)).y0, np.exp(-0.03 * end), rtol=1e-8)
