@@ -44,6 +44,9 @@ CALL, WARM = 1e-6, 0.75
 step as a share of that of the first ones."""
 
 
+SWEPT = 4
+"""Sweeps that methods on arrays need, about, over segments of about as many steps as there are segments."""
+
 FEWEST_ON_DEVICE = 64
 """Steps below which a kernel's loop is as fast as anything."""
 
@@ -150,9 +153,9 @@ def _choose_after(task: Task, whole: WholeNumbers | None, begun: First, budget: 
         )
     if task.options.method == "sequential":
         states = _first_states(task, first)
-        choice, remark = _on_device(task, states)
+        choice, remark = _on_device(task, states, begun.seconds)
         return choice or (Choice(start=first, reason=remark) if remark else _sequential(task, states, begun.seconds))
-    return _choose_by_checks(task, whole, _first_states(task, first), budget)
+    return _choose_by_checks(task, whole, _first_states(task, first), budget, begun.seconds)
 
 
 def _begun(choice: Choice, start: int, begun: Record) -> Choice:
@@ -197,13 +200,15 @@ def _may_have_code(task: Task, looped: float) -> bool:
     return may_have_code(task.step, task.arrays.y0[None, ...], looped, saves=left >= FEW_STEPS and not _is_guided(task))
 
 
-def _choose_by_checks(task: Task, whole: WholeNumbers | None, states: Array, budget: Budget) -> Choice:
+def _choose_by_checks(
+    task: Task, whole: WholeNumbers | None, states: Array, budget: Budget, seconds: float
+) -> Choice:  # fmt: skip
     """
-    Check the user's functions on the first `states`, measure their cost, and choose.
+    Check the user's functions on the first `states`, measure their cost, and choose; a step took some `seconds`.
 
     Kernels of a device were compared with a call on many states: if they agree, `step` broadcasts.
     """
-    choice, remark = _on_device(task, states)
+    choice, remark = _on_device(task, states, seconds)
     if choice is None:
         check_broadcasting(task.step, states, task.steps)
     if whole:
@@ -232,14 +237,21 @@ def _measured_choice(task: Task, states: Array, budget: Budget) -> Choice:
     return Choice((planned,), length, code=code)
 
 
-def _on_device(task: Task, states: Array) -> tuple[Choice | None, str]:
-    """The choice of methods by kernels of a device; None where there are none, with a sentence why that is so."""
+def _on_device(task: Task, states: Array, seconds: float) -> tuple[Choice | None, str]:
+    """
+    The choice of methods by kernels of a device; None where there are none, with a sentence why that is so.
+
+    A step of the loop took some `seconds`: a call on many states takes as long.
+    """
     method, wanted = task.options.method, task.options.compiles
     if wanted is False or not is_on_device(states) or method not in ("auto", "newton", "jacobi", "sequential"):
         return None, ""
     try:
         evaluator = ONE_BY_ONE if method == "sequential" else STACKED
-        code = device_code(task.step, states, task.trajectory[: states.shape[0], ...], evaluator)
+        calls = task.steps if method in ("auto", "sequential") else SWEPT * (1 + task.arrays.n) * task.steps**0.5
+        after, seconds = task.trajectory[: states.shape[0], ...], inf if wanted else calls * seconds
+        if (code := device_code(task.step, states, after, evaluator, seconds)) is None:
+            return None, ""
         if method == "newton" and code.marches.products is None:
             raise NoCodeError(code.marches.refusal)
     except NoCodeError as refusal:

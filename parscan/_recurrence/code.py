@@ -253,10 +253,10 @@ def may_have_code(step: Step, states: Array, seconds: float, *, saves: bool = Fa
 
 def _account(step: Step, states: Array) -> tuple[Any, ...]:
     """Key of the time of short loops."""
-    return ("saved", *_kind(step, states))
+    return ("saved", *kind_of(step, states))
 
 
-def _kind(step: Step, states: Array) -> tuple[Any, tuple[int, ...], Any]:
+def kind_of(step: Step, states: Array) -> tuple[Any, tuple[int, ...], Any]:
     """The code of the step, if it is a function, the shape of its states and their dtype."""
     return getattr(step.function, "__code__", None), tuple(states.shape[1:]), states.dtype
 
@@ -346,11 +346,11 @@ class Compiler:
     @property
     def _key(self) -> tuple[Any, ...]:
         """That of recordings in the ledger."""
-        return ("recording", *_kind(self._step, self.states))
+        return ("recording", *kind_of(self._step, self.states))
 
     def _recording(self, seconds: float) -> Recording:
         """The record of the step; after a refusal, the next attempt is made once loops took much longer than it."""
-        key = _kind(self._step, self.states)
+        key = kind_of(self._step, self.states)
         if reason := REFUSALS.reason(key, seconds):
             raise NoCodeError(reason)
         begin = time.perf_counter()

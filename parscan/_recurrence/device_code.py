@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
@@ -15,15 +17,17 @@ from .._kernels.cuda import written
 from .._linalg.dense import Dense
 from .._linalg.diagonal import Diagonal
 from .._linalg.structure import Structure
-from .._recorded.budget import NoCodeError
-from .code import Code, are_apart, changed, unlike_function
+from .._recorded.budget import Ledger, NoCodeError
+from .code import REFUSALS, Code, are_apart, changed, kind_of, unlike_function
 from .loop import first_not_finite
 from .systems.compiled import CompiledStates, CompiledTangents
 from .systems.propagation import SegmentMarch, Span
 from .systems.recorded_step import recorded_on_device
 
 if TYPE_CHECKING:
-    from .._recorded.native.device_march import March
+    from .._recorded.native.device_march import Columns, March
+    from .._recorded.program import Program
+    from .._recorded.record import Recording
 
 LIBRARIES = {"cupy"}
 """Libraries whose arrays are on a device; tests add another one."""
@@ -39,6 +43,18 @@ SHORTEST = 16
 
 ENOUGH = 4
 """Sequences are enough for the loop if there are as many as one such part of the threads that keep a device busy."""
+
+
+A_KERNEL, PER_OPERATION = 0.2, 3e-4
+"""Seconds to compile and load a kernel of a small step, and what each operation adds."""
+
+KEPT = 32
+"""Programs that are kept with their derivatives."""
+
+LEDGER = Ledger()
+"""Time of solves without kernels, by programs."""
+
+_kept: OrderedDict[Any, tuple[Program | None, str]] = OrderedDict()
 
 
 @dataclass(frozen=True)
@@ -174,11 +190,14 @@ class DeviceCode(Code):
         return CompiledTangents(march_products, structure, march_states, None)
 
 
-def device_code(step: Step, states: Array, after: Array, evaluator: Evaluator) -> DeviceCode:
+def device_code(
+    step: Step, states: Array, after: Array, evaluator: Evaluator, seconds: float
+) -> DeviceCode | None:  # fmt: skip
     """
-    Kernels of a step, compared with it on the first `states` and the ones `after` them.
+    Kernels of a step, compared with it on the first `states` and the ones `after` them; None if they do not pay yet.
 
-    The `evaluator` calls the step: a call on many states takes as many launches as one on a single state.
+    The `evaluator` calls the step: a call on many states takes as many launches as one on a single state. `seconds` is
+    what the solve takes without kernels; infinite for kernels at any price.
 
     Raises
     ------
@@ -188,13 +207,22 @@ def device_code(step: Step, states: Array, after: Array, evaluator: Evaluator) -
     from .._recorded.native.device_march import march  # noqa: PLC0415 - LLVM is slow to load
     from .._recorded.native.text import UnsupportedError  # noqa: PLC0415
 
-    recording = recorded_on_device(step, states)
+    recording = _recording(step, states, seconds)
+    program, columns, refusal = _derived(recording, step.structure, int(states.shape[-1]))
+    operations = recording.program.operations + (program.operations if program else 0)
+    if not LEDGER.buys(recording.program.kinds, (1 + bool(program)) * A_KERNEL + PER_OPERATION * operations, seconds):
+        return None
     try:
-        loop = march(recording.program)
+        loop, products = march(recording.program), None
         _prepare(loop)
-        products, refusal = _products(recording, step.structure, int(states.shape[-1]))
     except UnsupportedError as error:
         raise NoCodeError(str(error)) from error
+    if program:
+        try:
+            products = march(program, columns)
+            _prepare(products)
+        except (UnsupportedError, NoCodeError) as error:
+            products, refusal = None, str(error)
     batch, kind = tuple(states.shape[1:-1]), recording.program.arguments[0].dtype
     row = int(states.shape[-1]) * itemsize(states.dtype)
     inputs = tuple(map(contiguous, _inputs(step)))
@@ -212,28 +240,51 @@ def _prepare(march: March) -> None:
         raise NoCodeError(f"cannot be loaded by the device ({error})") from error
 
 
-def _products(recording: Any, structure: Structure, n: int) -> tuple[March | None, str]:
-    """The kernel with derivatives, or why there is none."""
+def _recording(step: Step, states: Array, seconds: float) -> Recording:
+    """The record of the step; after a refusal, the next attempt is made once solves took much longer than it."""
+    key, begin = ("device", *kind_of(step, states)), time.perf_counter()
+    if reason := REFUSALS.reason(key, seconds):
+        raise NoCodeError(reason)
+    try:
+        return recorded_on_device(step, states)
+    except NoCodeError as refusal:
+        if key[1] is not None:
+            REFUSALS.enter(key, time.perf_counter() - begin, str(refusal))
+        raise
+
+
+def _derived(recording: Recording, structure: Structure, n: int) -> tuple[Program | None, Columns | None, str]:
+    """The program with derivatives, and how threads share them, or why there is none."""
+    from .._recorded.native.device_march import columns_of  # noqa: PLC0415 - slow to import
+
+    diagonal = isinstance(structure, Diagonal)
+    if recording.dtype.kind == "c":
+        return None, None, "has complex states"
+    if not (diagonal or isinstance(structure, Dense)):
+        return None, None, f"has derivatives in the structure {type(structure).__name__}"
+    columns = columns_of(n, recording.program.arguments[0].dtype, diagonal=diagonal)
+    key = recording.program.fingerprint, columns
+    if (found := _kept.pop(key, None)) is None:
+        found = _derived_along(recording.program, columns, diagonal=diagonal)
+    _kept[key] = found
+    while len(_kept) > KEPT:
+        _kept.popitem(last=False)
+    return found[0], columns, found[1]
+
+
+def _derived_along(program: Program, columns: Columns, *, diagonal: bool) -> tuple[Program | None, str]:
     from .._recorded.graph import TooLarge  # noqa: PLC0415 - slow to import
-    from .._recorded.native.device_march import columns_of, march  # noqa: PLC0415
-    from .._recorded.native.text import UnsupportedError  # noqa: PLC0415
     from .._recorded.refusal import Refused  # noqa: PLC0415
     from .._recorded.tangents import along, is_diagonal  # noqa: PLC0415
 
-    if recording.dtype.kind == "c":
-        return None, "has complex states"
-    program, diagonal = recording.program, isinstance(structure, Diagonal)
-    if not (diagonal or isinstance(structure, Dense)):
-        return None, f"has derivatives in the structure {type(structure).__name__}"
     try:
         if diagonal and not is_diagonal(program):
             return None, "couples components, which is not what `structure` says"
-        columns = columns_of(n, program.arguments[0].dtype, diagonal=diagonal)
-        found = march(along(program, columns.count), columns)
-        _prepare(found)
-    except (UnsupportedError, TooLarge, Refused, NoCodeError) as error:
+        return along(program, columns.count), ""
+    except Refused as error:
         return None, str(error)
-    return found, ""
+    except TooLarge:
+        return None, "has too many operations with its derivatives"
 
 
 def _in_order(array: Array) -> Array:

@@ -16,6 +16,8 @@ def launcher(monkeypatch):
     found = HostLauncher()
     monkeypatch.setattr("parscan._kernels.cuda.written.LAUNCHER", found)
     monkeypatch.setattr("parscan._recurrence.device_code.LIBRARIES", {"array_api_strict"})
+    monkeypatch.setattr("parscan._recurrence.device_code.A_KERNEL", 0.0)
+    monkeypatch.setattr("parscan._recurrence.device_code.PER_OPERATION", 0.0)
     return found
 
 
@@ -157,3 +159,12 @@ def test_a_wrong_jacobian_is_told(launcher):
     with pytest.raises(ValueError, match="jac"):
         parscan.solve_recurrence(lambda y: 0.9 * xp.sin(y), xp.ones((2,)), length=100, method="newton",
                                  jac=lambda y: 3 * xp.ones((1, 2, 2)))  # fmt: skip
+
+
+def test_kernels_are_bought_once_solves_took_as_long(launcher, monkeypatch):
+    monkeypatch.setattr("parscan._recurrence.device_code.A_KERNEL", 1e9)
+    for method in ("auto", "newton", "sequential"):
+        solved(launcher, steps=200, method=method)
+    assert not launcher.launched
+    solved(launcher, steps=70, method="sequential", compile=True)
+    assert launcher.launched

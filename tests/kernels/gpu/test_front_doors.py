@@ -74,6 +74,20 @@ def test_solve_recurrence(cp, rng, n, batch, dtype, options, with_jac):
     np.testing.assert_allclose(cp.asnumpy(sol.y), expected, atol=2e-4 if dtype == "float32" else 1e-8)
 
 
+@pytest.mark.parametrize("method", ["auto", "newton", "sequential"])
+@pytest.mark.parametrize(("n", "batch", "dtype"), [(4, (3,), "float32"), (8, (), "float64")])
+def test_solve_recurrence_by_kernels_of_the_step(cp, rng, n, batch, dtype, method):
+    cell, oracle = Gru(cp, n, dtype), Gru(np, n, dtype)
+    x = rng.standard_normal((cut(2000, 300), *batch, n)).astype(dtype)
+    y0 = np.zeros((*batch, n), dtype)
+    expected = parscan.solve_recurrence(oracle.step, y0, x, method="sequential").y
+    sol = parscan.solve_recurrence(cell.step, cp.asarray(y0), cp.asarray(x), method=method, compile=True)
+    assert sol.success, sol.message
+    assert "kernel of the device" in sol.decisions[0]
+    assert sol.method == ("newton" if method == "auto" else method)
+    np.testing.assert_allclose(cp.asnumpy(sol.y), expected, atol=2e-4 if dtype == "float32" else 1e-8)
+
+
 def van_der_pol(t, y, mu):
     x, v = y
     return [v, mu * (1 - x * x) * v - x]
