@@ -10,9 +10,10 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from .._arrays.cached import cached_property
-from .._arrays.namespace import Array, array_namespace, contiguous, itemsize, library
+from .._arrays.namespace import Array, array_namespace, contiguous, copy, itemsize, library, machine_epsilon, quiet
 from .._functions.evaluators import Evaluator
 from .._functions.step import Step
+from .._functions.verify import alike
 from .._kernels.cuda import written
 from .._linalg.dense import Dense
 from .._linalg.diagonal import Diagonal
@@ -115,6 +116,18 @@ class Marches:
         written.LAUNCHER.launch(march.kernel, march.threads(segments, sequences), *given)
 
 
+class StatesOnDevice(CompiledStates):
+    """States alone, by kernels."""
+
+    is_on_device = True
+
+
+class TangentsOnDevice(CompiledTangents):
+    """States and products, by kernels."""
+
+    is_on_device = True
+
+
 class DeviceLoop:
     """The loop over a batch; used like a `Loop`."""
 
@@ -186,8 +199,8 @@ class DeviceCode(Code):
             marches.run(starts, trajectory, span, 0, span.rounds, products)
 
         if structure is None:
-            return CompiledStates(march_states, must_gain=False)
-        return CompiledTangents(march_products, structure, march_states, None)
+            return StatesOnDevice(march_states)
+        return TangentsOnDevice(march_products, structure, march_states, None)
 
 
 def device_code(
@@ -288,7 +301,9 @@ def _derived_along(program: Program, columns: Columns, *, diagonal: bool) -> tup
 
 
 def _in_order(array: Array) -> Array:
-    """A copy in C order, also of an array that repeats itself in memory."""
+    """The array in C order, copied if it is not, or if the library does not tell."""
+    if getattr(getattr(array, "flags", None), "c_contiguous", False):
+        return array
     found = array_namespace(array).empty(array.shape, dtype=array.dtype)
     found[...] = array
     return found
@@ -301,13 +316,26 @@ def _inputs(step: Step) -> tuple[Array, ...]:
 def _compare(code: DeviceCode, states: Array, after: Array) -> None:
     """Raise unless the kernel gives what the function gives, for the first states of all members and changed ones."""
     xp, times = array_namespace(states), list(range(states.shape[0]))
+    share = machine_epsilon(states.dtype) ** 0.5
     for given in (states, changed(states)):
         found = xp.empty_like(states)
         code.marches.run(given, found, Span(0, len(times), 1), 0, 1)
+        if _are_alike(code, times, given, found, share) and (given is not states or alike(xp, found, after, share)):
+            continue
         if unlike_function(code.step, times, given, found, code.evaluator) or (
             given is states and are_apart(code.step, times, given, found, after)
         ):
             raise NoCodeError("gave other values than its recorded operations, for the members of its batch")
+
+
+def _are_alike(code: DeviceCode, times: list[int], before: Array, found: Array, share: float) -> bool:
+    """A quick test: whether the function gives these values, for all states to a share of their size."""
+    with quiet():
+        try:
+            expected = code.evaluator.values(code.step, times, copy(before))
+        except Exception:
+            return False
+        return alike(array_namespace(found), found, expected, share)
 
 
 def is_on_device(states: Array) -> bool:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .._arrays.namespace import Array, Namespace
+from .._arrays.namespace import Array, Namespace, itemsize
 from .._engine.march import Problem
+from .._engine.system import System
 from .._engine.tolerance import Tolerance
 from .._functions.step import Inputs, Step
 from .code import Code
 from .loop import first_not_finite, loop
 from .systems.damping import Clipping, Damping
+from .systems.host_nodes import MOST, HostNodes
 from .systems.propagation import SegmentMarch
 from .systems.segments import Segments
 
@@ -63,10 +66,14 @@ class Task(Problem):
 
     def system(
         self, march: SegmentMarch, damping: Damping | None, length: int, begin: int, end: int, *, warm: bool
-    ) -> Segments:
+    ) -> System:
         """The steps `begin` to `end` in segments of `length`; `warm`: the trajectory already holds a guess there."""
         guess = self.trajectory if warm else self.arrays.guess
-        return Segments(self.step, march, self.trajectory, begin, end, length, self.tolerance, guess, damping)
+        found = Segments(self.step, march, self.trajectory, begin, end, length, self.tolerance, guess, damping)
+        state = self.arrays.y0
+        size = found.nodes * math.prod(state.shape) * itemsize(state.dtype) * march.width(self.arrays.n)
+        is_small = march.is_on_device and damping is None and size <= MOST
+        return HostNodes(found, self.arrays.xp) if is_small else found
 
     def state(self, time: int) -> Array:
         """State from which the step `time` starts."""

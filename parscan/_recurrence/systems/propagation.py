@@ -49,6 +49,9 @@ class SegmentMarch(ABC):
     are_finite = False
     """Whether all states of all sweeps so far are known to be finite."""
 
+    is_on_device = False
+    """Whether sweeps are launches on a device, beside which operations on small arrays take long."""
+
     must_gain = False
     """Whether a sweep ends as stalled if its states do not approach those of the previous sweep."""
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from devices import cut
+from devices import DEVICES, cut
 
 import parscan
 
@@ -86,6 +86,28 @@ def test_solve_recurrence_by_kernels_of_the_step(cp, rng, n, batch, dtype, metho
     assert "kernel of the device" in sol.decisions[0]
     assert sol.method == ("newton" if method == "auto" else method)
     np.testing.assert_allclose(cp.asnumpy(sol.y), expected, atol=2e-4 if dtype == "float32" else 1e-8)
+
+
+@pytest.mark.skipif(DEVICES > 0, reason="the stand-in for CuPy counts launches")
+def test_an_iteration_takes_few_launches(cp, rng):
+    """By kernels: one march, the identity that it begins with, and what copies start states."""
+    from cupy_arrays import COUNTS
+    from cupy_device import DEVICE
+
+    cell, x = Gru(cp, 8), cp.asarray(3 * rng.standard_normal((500, 8)))
+
+    def solved(guess):
+        before = sum(COUNTS.launches.values()) + len(DEVICE.launched)
+        sol = parscan.solve_recurrence(cell.step, cp.zeros(8), x, method="newton", compile=True, guess=guess,
+                                       segment_length=10)  # fmt: skip
+        assert sol.success
+        return sol, sum(COUNTS.launches.values()) + len(DEVICE.launched) - before
+
+    far, most = solved(cp.asarray(10 * rng.standard_normal((500, 8))))
+    near, least = solved(far.y)
+    assert far.iterations > near.iterations + 1
+    assert most - least <= 12 * (far.iterations - near.iterations)
+    assert least <= 240
 
 
 def van_der_pol(t, y, mu):
