@@ -13,17 +13,20 @@ if TYPE_CHECKING:
     from ..._recorded.native.device import DeviceKernel
     from ..._recorded.native.on_device import Launch
 
-MOST_THREADS = 1 << 17
-"""Threads that are started at a time, about as many as a device can have at work with so many registers."""
+RESIDENT = 512
+"""Threads that a multiprocessor has at work at a time, each with 128 registers. No device has confirmed it."""
 
 
 class CupyThreads:
     """Starts threads of members in CuPy's current stream; see `Launcher`."""
 
-    most_threads = MOST_THREADS
-
     def __init__(self) -> None:
         self.xp = _cupy.module()
+
+    @property
+    def most_threads(self) -> int:
+        """As many as are at work at a time: others would have to wait for a whole launch."""
+        return RESIDENT * written.LAUNCHER.processors()
 
     def address(self, array: Any) -> int:
         """Of an array in the memory of the device."""

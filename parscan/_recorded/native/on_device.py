@@ -53,12 +53,13 @@ class Launcher(Protocol):
     ----------
     xp : module
         Like NumPy, with arrays in the memory of the device.
-    most_threads : int
-        Threads that are started at a time; each takes one member after the other.
     """
 
     xp: Any
-    most_threads: int
+
+    @property
+    def most_threads(self) -> int:
+        """Threads that are started at a time; each takes one member after the other."""
 
     def address(self, array: Any) -> int:
         """Of an array in the memory of the device."""

@@ -68,6 +68,14 @@ def test_members(cupy, count):
     assert len(DEVICE.launched) < 8
 
 
+def test_threads_take_one_member_after_the_other(cupy):
+    """As many as a small device has at work."""
+    DEVICE.processors = 1
+    rate, sol = solve(cupy, 700)
+    np.testing.assert_allclose(cupy.asnumpy(sol.y)[0], np.exp(-np.outer(TIMES, rate)), rtol=1e-6)
+    assert DEVICE.launched[0][1] == (8,)
+
+
 def test_functions_of_cupy_are_recorded(cupy):
     rate, sol = solve(cupy, 4, decay(cupy, 0.3))
     exact = np.exp(-np.outer(TIMES, rate))

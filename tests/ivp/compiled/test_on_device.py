@@ -157,9 +157,11 @@ def test_numbers_of_the_device_in_closures(device):
         return strict.stack([matrix[k, 0] * y[0, ...] + matrix[k, 1] * y[1, ...] for k in (0, 1)])
 
     y0 = np.stack([np.ones(4), np.zeros(4)])
-    sol = solve_ivp(fun, (0.0, 3.0), strict.asarray(y0), t_eval=[3.0], compile=True, **LIMITS)
-    exact = scipys(lambda t, y: np.asarray(matrix) @ y, (0.0, 3.0), y0[:, 0], rtol=1e-12, atol=1e-13).y[:, -1]
-    assert apart(np.asarray(sol.y)[:, 0, 2], exact) < 10
+    for stiffness in (-4.0, -9.0):  # a number that is changed in place
+        matrix[1, 0] = stiffness
+        sol = solve_ivp(fun, (0.0, 3.0), strict.asarray(y0), t_eval=[3.0], compile=True, **LIMITS)
+        exact = scipys(lambda t, y: np.asarray(matrix) @ y, (0.0, 3.0), y0[:, 0], rtol=1e-12, atol=1e-13).y[:, -1]
+        assert apart(np.asarray(sol.y)[:, 0, 2], exact) < 10
 
 
 def test_functions_that_numpy_lacks(device):

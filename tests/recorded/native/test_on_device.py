@@ -166,6 +166,20 @@ def test_limits_on_steps():
     assert (found.counts[:, 1] >= 2 / longest).all()
 
 
+def test_tolerances_of_members():
+    """Shares of the tolerances, which are arrays of components."""
+    y0, share = np.tile([1.0, 0.5], (4, 1)), np.array([1.0, 1e-2, 1e2, 1.0])
+    given = {
+        "rtol": np.array([1e-6, 1e-5]), "atol": np.array([1e-8, 1e-3]), "share": share, "parameters": (0.5, PUSH),
+        "shared": (True, True),
+    }  # fmt: skip
+    found = integrate_members(on(HostLauncher()), 0.0, 5.0, y0, **given)
+    expected = integrate_members(ON_CPU, 0.0, 5.0, y0, lanes=1, **given)
+    np.testing.assert_array_equal(found.counts, expected.counts)
+    np.testing.assert_allclose(found.y, expected.y, rtol=1e-12)
+    assert found.counts[1, 1] > found.counts[0, 1] == found.counts[3, 1] > found.counts[2, 1]
+
+
 def test_no_members_and_no_time():
     nothing = integrate_members(
         on(HostLauncher())[:1], 0.0, 1.0, np.ones((0, 2)), rtol=1e-6, atol=1e-6, parameters=(0.5, PUSH),
@@ -195,6 +209,56 @@ def test_stretches_of_members():
         pass
     run.end()
     np.testing.assert_allclose(run.y[:, 0], at - 2 * (1 - at), rtol=1e-13)
+
+
+def chain(n, is_full):
+    """Diffusion along a chain with a reaction that is stiff, by a full Jacobian or one of three diagonals."""
+    coupling = np.ones((n, n)) / n if is_full else np.eye(n, k=1) + np.eye(n, k=-1)
+
+    def fun(t, y, rate):
+        return rate * (coupling @ y - 2 * y) + np.cos(t) * y - y**3
+
+    return fun
+
+
+@pytest.mark.parametrize("n", [1, 3, 6, 12])
+@pytest.mark.parametrize("is_full", [True, False])
+def test_systems_of_the_stiff_method(n, is_full):
+    """In registers, as full matrices with change of rows, and by their pattern."""
+    recording = record(chain(n, is_full), [np.zeros(()), np.zeros(n), np.zeros(())])
+    program, derived = recording.program, linearised(recording)
+    form = Form(shared=(False,), has_times=True, checks_polynomials=True)
+    rate, times = np.array([1.0, 1e3, 30.0]), np.linspace(0, 2, 5)
+    given = {"rtol": 1e-6, "atol": 1e-8, "parameters": (rate,), "times": times}
+    y0 = 1 + np.random.default_rng(0).random((3, n))
+    run = on_device.rosenbrock(program, derived, form, HostLauncher()).start(0.0, 2.0, y0, **given)
+    expected = rosenbrock(program, derived, form).start(0.0, 2.0, y0, **given)
+    for one in (run, expected):
+        while one.advance(100):
+            pass
+    run.end()
+    np.testing.assert_array_equal(run.counts[:, 0], Status.FINISHED)
+    assert np.abs(run.counts - expected.counts).max() <= 1
+    np.testing.assert_allclose(run.y, expected.y, rtol=1e-9, atol=1e-11)
+    np.testing.assert_allclose(run.values, expected.values, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("n", [5, 9, 40])
+def test_states_of_many_components(n):
+    """Written out one by one, and in loops; the function is called."""
+    recording = record(chain(n, False), [np.zeros(()), np.zeros(n), np.zeros(())])
+    form = Form(shared=(False,), has_times=True, checks_polynomials=True)
+    given = {"rtol": 1e-8, "atol": 1e-9, "parameters": (np.array([0.1, 2.0]),), "times": np.linspace(0, 2, 5)}
+    y0 = 1 + np.random.default_rng(0).random((2, n))
+    run = on_device.explicit(recording.program, form, HostLauncher()).start(0.0, 2.0, y0, **given)
+    expected = explicit(recording.program, form).start(0.0, 2.0, y0, **given)
+    for one in (run, expected):
+        while one.advance(100):
+            pass
+    run.end()
+    np.testing.assert_array_equal(run.counts, expected.counts)
+    np.testing.assert_allclose(run.y, expected.y, rtol=1e-11)
+    np.testing.assert_allclose(run.values, expected.values, rtol=1e-11)
 
 
 def test_programs_that_differ_in_constants_share_a_text():
@@ -256,3 +320,6 @@ def test_registers(method):
     assert found.spills.get("parscan_kernel", 0) == 0
     assert found.stack <= 8 * code.words + 256
     assert 8 * code.words <= 2000
+    fields = code.driver.fields.all
+    assert "parameter 0" in fields  # beside the state, while a member is marched
+    assert "parameter 1" not in fields  # which all share
