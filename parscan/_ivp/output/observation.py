@@ -40,8 +40,13 @@ class Observation:
         """The node of each time, if all are nodes."""
         return self._nodes
 
-    def of(self, nodes: Array, slopes: Array) -> Array:
-        """Changes `(m, B, k, n)` of the output for changes of nodes `(N + 1, B, k, n)` and slopes `(N, q, B, k, n)`."""
+    def of(self, nodes: Array, begins: Array, slopes: Array) -> Array:
+        """
+        Changes `(m, B, k, n)` of the output.
+
+        They are due to changes of nodes `(N + 1, B, k, n)`, at the begins of intervals `(N, B, k, n)`, which may be
+        others right after a jump, and of slopes `(N, q, B, k, n)`.
+        """
         xp = array_namespace(nodes)
         at_nodes = xp.take(nodes, self._nodes, axis=0)
         if not self.inside:
@@ -50,7 +55,7 @@ class Observation:
         flat = xp.reshape(slopes, (*shape[:2], -1))
         means = combine_stages(self._theta, self._intervals, self._tableau.means, flat)
         passed = xp.reshape(xp.astype(self._theta * self._lengths, flat.dtype), (-1, 1, 1, 1))
-        starts = xp.take(nodes, self._intervals, axis=0)
+        starts = xp.take(begins, self._intervals, axis=0)
         between = starts + passed * xp.reshape(means, starts.shape)
         return xp.where(xp.reshape(self._hits, (-1, 1, 1, 1)), at_nodes, between)
 

@@ -338,8 +338,8 @@ def _changes(
     xp, (_, *batch, n) = array_namespace(y), trajectory.solution.y.shape
     observed = Observation(trajectory.solution, xp.reshape(times, (-1,)))
     if start.size:
-        nodes, slopes = trajectory.tangent(forced, start, inside=observed.inside, shifts=shifts)
-        found = observed.of(nodes, slopes)
+        nodes, begins, slopes = trajectory.tangent(forced, start, inside=observed.inside, shifts=shifts)
+        found = observed.of(nodes, begins, slopes)
     else:
         found = nodes = xp.zeros((observed.count, *start.shape), dtype=y.dtype)
     return xp.moveaxis(xp.reshape(found, (found.shape[0], *batch, found.shape[2], n)), -1, 0), nodes

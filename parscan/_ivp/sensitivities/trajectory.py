@@ -89,14 +89,17 @@ class Trajectory:
 
     def tangent(
         self, forced: Forced | None, start: Array, *, inside: bool, shifts: Kicks | None = None
-    ) -> tuple[Array, Array]:
-        """Changes of the nodes, `(N + 1, B, k, n)`, and of the slopes, `(N, q, B, k, n)`, with q = 0 unless `inside`.
+    ) -> tuple[Array, Array, Array]:
+        """
+        Changes of the nodes, `(N + 1, B, k, n)`, right after the left nodes, `(N, B, k, n)`, and of slopes.
 
-        They are due to k forcings, to changes `start` of the first node, `(B, k, n)`, or `(B, 1, n)` for all k, and to
-        `shifts` right after some nodes, `(B, k, n)`.
+        Those of the slopes are `(N, q, B, k, n)`, with q = 0 unless `inside`. Right after a node, a kick and a shift
+        are contained that the node itself does not have yet. They are due to k forcings, to changes `start` of the
+        first node, `(B, k, n)`, or `(B, 1, n)` for all k, and to `shifts` right after some nodes, `(B, k, n)`.
         """
         xp = array_namespace(start)
         nodes: list[Array] = []
+        begins: list[Array] = []
         slopes: list[Array] = []
         for window in self.windows():
             model = self.model(window, inside=inside)
@@ -107,11 +110,13 @@ class Trajectory:
                 nodes += [] if nodes else [start[None, ...]]
                 propagators, by_slopes = self._kicked(model, window)
                 found = affine_scan(propagators[..., None, :, :], ends, start)
-                before = xp.matrix_transpose(xp.concat([start[None, ...], found[:-1, ...]]))
+                before = xp.concat([start[None, ...], found[:-1, ...]])
+                begins.append(self._right_after(before, window, shifts))
+                before = xp.matrix_transpose(before)
                 slopes.append(xp.matrix_transpose(by_slopes @ before[:, None, ...] + responses))
             nodes.append(found)
             start = found[-1, ...]
-        return xp.concat(nodes), xp.concat(slopes)
+        return xp.concat(nodes), xp.concat(begins), xp.concat(slopes)
 
     def adjoint(self, observed: Observation, gradient: Array, *, forcings: bool) -> AdjointSolution:
         """The adjoint solution for the gradient `(m, B, n)` with respect to the output."""
@@ -153,6 +158,19 @@ class Trajectory:
             propagators[place, ...] = propagators[place, ...] @ kick
             slopes[place, ...] = slopes[place, ...] @ kick
         return propagators, slopes
+
+    def _right_after(self, before: Array, window: slice, shifts: Kicks | None) -> Array:
+        """Changes `(N, B, k, n)` right after the left nodes of a window, from those before them."""
+        xp, found = array_namespace(before), before
+        for node in sorted({*self.kicks, *(shifts or {})}):
+            if window.start <= node < window.stop:
+                found = xp.asarray(before, copy=True) if found is before else found
+                place = node - window.start
+                if node in self.kicks:
+                    found[place, ...] = before[place, ...] @ xp.matrix_transpose(self.kicks[node])
+                if shifts and node in shifts:
+                    found[place, ...] = found[place, ...] + shifts[node]
+        return found
 
     def _pulled(self, after: Array, window: slice) -> Array:
         """Gradients by changes before the left nodes of a window, from those after them."""

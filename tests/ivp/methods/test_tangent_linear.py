@@ -68,7 +68,7 @@ def test_gradients_are_summed_over_the_outputs_of_each_interval(rng):
         assert observed.inside
         nodes, slopes = rng.standard_normal((4, 2, 1, 3)), rng.standard_normal((3, 3, 2, 1, 3))
         gradient = rng.standard_normal((8, 2, 3))
-        output = observed.of(nodes, slopes)[..., 0, :]
+        output = observed.of(nodes, nodes[:-1], slopes)[..., 0, :]
         assert np.array_equal(output[[0, 4, 7]], nodes[[0, 2, 3], :, 0])
         left = np.sum(gradient * output)
         at_nodes = observed.at_nodes(gradient)

@@ -157,6 +157,25 @@ def test_states_between_crossings():
         assert np.allclose(sol.gradient(grad_y), expected, rtol=1e-7, atol=1e-9)
 
 
+@pytest.mark.parametrize("method", ["auto", "Radau", "DOP853", "LSODA"])
+@pytest.mark.parametrize(("fun", "exact", "args", "at"), [(infusion, level, (2.0, 0.7), 2.0),
+                                                          (relay, relaxed, (0.4, 0.3), 0.4259)])  # fmt: skip
+def test_states_right_after_a_jump(fun, exact, args, at, method):
+    """Within the interval that begins there, changes are those after the jump, unlike at the node itself."""
+    if method == "LSODA" and fun is relay:
+        pytest.skip("its steps are too short at the threshold")
+    times = at + np.array([1e-3, 0.01, 0.03, 0.1, 0.2, 0.3, 0.6, 1.0])
+    sol = solve_ivp(fun, (0, 5), [0.0], method, t_eval=times, args=args, rtol=1e-9, atol=1e-11)
+    found = np.stack([one[0] for one in sol.jacobian()])
+    expected = np.transpose([by_complex_steps(lambda *own, t=t: exact(*own, end=t), *args) for t in times])
+    assert np.allclose(found, expected, rtol=1e-7, atol=1e-9)
+    forced = sol.tangent(lambda t, y, one, k: [-y[0]], t=times) if fun is infusion else None
+    assert forced is None or np.allclose(forced, expected[1:], rtol=1e-7, atol=1e-9)
+    if fun is relay:
+        by_start = [by_complex_steps(lambda *own, t=t: relaxed(*own, end=t), *args, 0.0)[2] for t in times]
+        assert np.allclose(sol.tangent(y0=[1.0], t=times), [by_start], rtol=1e-7, atol=1e-9)
+
+
 def test_dry_friction_that_slips_throughout():
     """A belt drags a mass on a spring, never at its own speed: friction's sign is one, and its threshold is not met."""
 
