@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from .._arrays.cached import cached_property
-from .._arrays.namespace import Array, array_namespace, contiguous, copy, itemsize, library, machine_epsilon, quiet
+from .._arrays.namespace import Array, array_namespace, copy, itemsize, library, machine_epsilon, quiet
 from .._functions.evaluators import Evaluator
 from .._functions.step import Step
 from .._functions.verify import alike
@@ -19,16 +17,15 @@ from .._linalg.dense import Dense
 from .._linalg.diagonal import Diagonal
 from .._linalg.structure import Structure
 from .._recorded.budget import Ledger, NoCodeError
-from .code import REFUSALS, Code, are_apart, changed, kind_of, unlike_function
+from .code import Code, are_apart, changed, unlike_function
+from .device_record import MOST_TOGETHER, Input, Recorded, recorded_alone, recorded_together, with_refusals
 from .loop import first_not_finite
 from .systems.compiled import CompiledStates, CompiledTangents
 from .systems.propagation import SegmentMarch, Span
-from .systems.recorded_step import recorded_on_device
 
 if TYPE_CHECKING:
     from .._recorded.native.device_march import Columns, March
     from .._recorded.program import Program
-    from .._recorded.record import Recording
 
 LIBRARIES = {"cupy"}
 """Libraries whose arrays are on a device; tests add another one."""
@@ -71,8 +68,7 @@ class Marches:
         States with products of derivatives.
     refusal : str
         Why there are none.
-    inputs : tuple of arrays, shapes (T, ...)
-        Contiguous.
+    inputs : tuple of Input
     batch : tuple of int
         Shape of the batch.
     row : int
@@ -84,7 +80,7 @@ class Marches:
     states: March
     products: March | None
     refusal: str
-    inputs: tuple[Array, ...]
+    inputs: tuple[Input, ...]
     batch: tuple[int, ...]
     row: int
     element: int
@@ -109,10 +105,8 @@ class Marches:
         if products is not None:
             size = prod(products.shape[1 + len(self.batch) :]) * self.element
             given += [products, sequences * size, size, self.element]
-        for x in self.inputs:
-            row = prod(x.shape[1:]) * itemsize(x.dtype)
-            of_sequence = row // sequences if x.shape[1 : 1 + len(self.batch)] == self.batch else 0
-            given += [x[begin : span.end, ...], row, length * row, of_sequence]
+        for one in self.inputs:
+            given += one.arguments(begin, span.end, length)
         written.LAUNCHER.launch(march.kernel, march.threads(segments, sequences), *given)
 
 
@@ -154,11 +148,6 @@ class DeviceCode(Code):
     def description(self) -> str:
         """A clause for the results."""
         return ON_DEVICE
-
-    @cached_property
-    def inputs(self) -> tuple[Array, ...]:
-        """Inputs, in C order."""
-        return tuple(map(contiguous, _inputs(self.step)))
 
     def march(
         self, state: Array, trajectory: Array, begin: int, end: int, report: Callable[[int], None] | None = None
@@ -217,16 +206,34 @@ def device_code(
     NoCodeError
         If there can be none, or they are wrong.
     """
+
+    def make() -> DeviceCode | None:
+        try:
+            return _made(step, states, after, evaluator, seconds, recorded_alone(step, states))
+        except NoCodeError as refusal:  # members may differ by constants
+            if not 1 < prod(states.shape[1:-1]) <= MOST_TOGETHER:
+                raise
+            try:
+                return _made(step, states, after, evaluator, seconds, recorded_together(step, states))
+            except NoCodeError:
+                raise refusal from None
+
+    found: DeviceCode | None = with_refusals(step, states, seconds, make)
+    return found
+
+
+def _made(
+    step: Step, states: Array, after: Array, evaluator: Evaluator, seconds: float, recorded: Recorded
+) -> DeviceCode | None:  # fmt: skip
     from .._recorded.native.device_march import march  # noqa: PLC0415 - LLVM is slow to load
     from .._recorded.native.text import UnsupportedError  # noqa: PLC0415
 
-    recording = _recording(step, states, seconds)
-    program, columns, refusal = _derived(recording, step.structure, int(states.shape[-1]))
-    operations = recording.program.operations + (program.operations if program else 0)
-    if not LEDGER.buys(recording.program.kinds, (1 + bool(program)) * A_KERNEL + PER_OPERATION * operations, seconds):
+    program, columns, refusal = _derived(recorded, step.structure, int(states.shape[-1]))
+    operations = recorded.program.operations + (program.operations if program else 0)
+    if not LEDGER.buys(recorded.program.kinds, (1 + bool(program)) * A_KERNEL + PER_OPERATION * operations, seconds):
         return None
     try:
-        loop, products = march(recording.program), None
+        loop, products = march(recorded.program), None
         _prepare(loop)
     except UnsupportedError as error:
         raise NoCodeError(str(error)) from error
@@ -236,10 +243,9 @@ def device_code(
             _prepare(products)
         except (UnsupportedError, NoCodeError) as error:
             products, refusal = None, str(error)
-    batch, kind = tuple(states.shape[1:-1]), recording.program.arguments[0].dtype
+    batch, kind = tuple(states.shape[1:-1]), recorded.program.arguments[0].dtype
     row = int(states.shape[-1]) * itemsize(states.dtype)
-    inputs = tuple(map(contiguous, _inputs(step)))
-    looped: Any = DeviceLoop(Marches(loop, products, refusal, inputs, batch, row, kind.itemsize))
+    looped: Any = DeviceLoop(Marches(loop, products, refusal, recorded.inputs, batch, row, kind.itemsize))
     code = DeviceCode(step, None, looped, evaluator=evaluator)
     _compare(code, states, after)
     return code
@@ -253,32 +259,19 @@ def _prepare(march: March) -> None:
         raise NoCodeError(f"cannot be loaded by the device ({error})") from error
 
 
-def _recording(step: Step, states: Array, seconds: float) -> Recording:
-    """The record of the step; after a refusal, the next attempt is made once solves took much longer than it."""
-    key, begin = ("device", *kind_of(step, states)), time.perf_counter()
-    if reason := REFUSALS.reason(key, seconds):
-        raise NoCodeError(reason)
-    try:
-        return recorded_on_device(step, states)
-    except NoCodeError as refusal:
-        if key[1] is not None:
-            REFUSALS.enter(key, time.perf_counter() - begin, str(refusal))
-        raise
-
-
-def _derived(recording: Recording, structure: Structure, n: int) -> tuple[Program | None, Columns | None, str]:
+def _derived(recorded: Recorded, structure: Structure, n: int) -> tuple[Program | None, Columns | None, str]:
     """The program with derivatives, and how threads share them, or why there is none."""
     from .._recorded.native.device_march import columns_of  # noqa: PLC0415 - slow to import
 
     diagonal = isinstance(structure, Diagonal)
-    if recording.dtype.kind == "c":
+    if recorded.is_complex:
         return None, None, "has complex states"
     if not (diagonal or isinstance(structure, Dense)):
         return None, None, f"has derivatives in the structure {type(structure).__name__}"
-    columns = columns_of(n, recording.program.arguments[0].dtype, diagonal=diagonal)
-    key = recording.program.fingerprint, columns
+    columns = columns_of(n, recorded.program.arguments[0].dtype, diagonal=diagonal)
+    key = recorded.program.fingerprint, columns
     if (found := _kept.pop(key, None)) is None:
-        found = _derived_along(recording.program, columns, diagonal=diagonal)
+        found = _derived_along(recorded.program, columns, diagonal=diagonal)
     _kept[key] = found
     while len(_kept) > KEPT:
         _kept.popitem(last=False)
@@ -307,10 +300,6 @@ def _in_order(array: Array) -> Array:
     found = array_namespace(array).empty(array.shape, dtype=array.dtype)
     found[...] = array
     return found
-
-
-def _inputs(step: Step) -> tuple[Array, ...]:
-    return () if step.x is None else step.x if isinstance(step.x, tuple) else (step.x,)
 
 
 def _compare(code: DeviceCode, states: Array, after: Array) -> None:

@@ -60,7 +60,7 @@ def test_newton_follows_chaos_in_windows():
     whole = solve_recurrence(lorenz, np.ones(3), length=1500, method="newton", segment_length=1, window=1500)
     windows = solve_recurrence(lorenz, np.ones(3), length=1500, method="newton", segment_length=1)
     assert whole.looped == 1498
-    assert whole.decisions[-1] == "The loop evaluated 1498 of 1500 steps."
+    assert "The loop evaluated 1498 of 1500 steps." in whole.decisions
     assert windows.looped <= 750
     assert windows.residual <= 1e-10
 

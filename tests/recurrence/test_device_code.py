@@ -109,9 +109,26 @@ def test_complex_states_take_the_loop(launcher):
 
 
 CALLS, MEANS = [], xp.asarray(np.linspace(0.1, 0.9, 3)[:, None])
+
+
+@pytest.mark.parametrize("method", ["auto", "newton", "sequential"])
+def test_members_that_differ_by_constants(launcher, method):
+    """Numbers for each member, in the step and in inputs of all members in a row."""
+    x = np.random.default_rng(0).standard_normal((300, 7))
+
+    def step(library, means):
+        return lambda y, x: 0.9 * library.sin(means * y) + library.stack([x[..., :3], x[..., 4:7]], axis=-1)
+
+    found = parscan.solve_recurrence(step(xp, MEANS), xp.zeros((3, 2)), xp.asarray(x), method=method)
+    oracle = parscan.solve_recurrence(
+        step(np, to_numpy(MEANS)), np.zeros((3, 2)), x, method="sequential", compile=False
+    )
+    assert launcher.launched
+    np.testing.assert_allclose(to_numpy(found.y), oracle.y, rtol=1e-8, atol=1e-9)
+
+
 REFUSED = {
     "members that meet": (lambda y: 0.5 * y + xp.mean(y, axis=1, keepdims=True), "other values"),
-    "members that differ": (lambda y: MEANS * y + 1.0, "of the shape"),
     "a history": (lambda y: 0.5 * y + 0 * CALLS.append(1).__sizeof__(), "history"),
     "large": (lambda y: sum(xp.sin(k * 0.1 * y) for k in range(10)) * 1e-2, "operations"),
 }

@@ -43,21 +43,23 @@ def recorded_member(
     return _checked(alone[0], function, [*alone, *more], others, limit)
 
 
-def recorded_on_device(step: Step, states: Array) -> Recording:
+def recorded_on_device(step: Step, states: Array, *, alone: bool) -> Recording:
     """
-    Record the step on arrays of a device, for the first member of a batch, as if it were alone.
+    Record the step on arrays of a device, for the first member of a batch, as if it were alone, or for all of them.
 
     It is not kept: nothing tells whether arrays on a device have changed. Raises `NoCodeError`.
     """
     from ..._recorded.record import NotRecordedError, record  # noqa: PLC0415 - slow to import
 
     _, examples, args, limit = to_record(step, states)
-    alone = [of_member(_on_host(one), tuple(states.shape[1:-1])) for one in examples]
+    given = [_on_host(one) for one in examples]
+    if alone:
+        given = [of_member(one, tuple(states.shape[1:-1])) for one in given]
     try:
-        recording = record(step.value, alone, args, limit=limit)
+        recording = record(step.value, given, args, limit=limit)
     except NotRecordedError as error:
         raise NoCodeError(error.reason + (f" ({error.place})" if error.place else "")) from error
-    if recording.shape != alone[0].shape or recording.dtype != alone[0].dtype:
+    if recording.shape != given[0].shape or recording.dtype != given[0].dtype:
         raise NoCodeError(f"returns {recording.dtype} of the shape {recording.shape} when it is recorded")
     return recording
 
