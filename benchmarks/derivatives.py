@@ -1,4 +1,4 @@
-"""Gradients of a GRU, against loops and JAX, fits of ODEs, against SciPy's with differences, and gradients of a batch.
+"""Gradients of a GRU, against loops and JAX, fits of ODEs, against SciPy's, and gradients of batches and stiff ODEs.
 
 JAX is left out where it is not installed; seconds of first calls, which compile, are among the figures.
 
@@ -22,6 +22,7 @@ from typing import Any
 
 import _fits
 import _gradients_of_members
+import _stiff_gradients
 import numpy as np
 from _harness import Case, Target, deviation, load_kernels, main
 from recurrences import high_water
@@ -282,7 +283,8 @@ def figures(quick: bool) -> dict[str, float]:
     for n in TARGETS:
         found |= errors(n, 500 if quick else 20_000)
         found |= first_calls(n, 500 if quick else LENGTHS[-1])
-    return found | dict(_fits.compile_times()) | dict(_gradients_of_members.figures())
+    found |= dict(_fits.compile_times()) | dict(_gradients_of_members.figures())
+    return found | dict(_stiff_gradients.figures())
 
 
 def first_calls(n: int, steps: int) -> dict[str, float]:

@@ -85,4 +85,22 @@ def member_gradients() -> str:
     return table(["gradient of 1000 members", "ms", "time / parscan's", "deviation"], rows)
 
 
-TABLES = (gradients, gradient_errors, fits, member_gradients)
+def stiff_gradients() -> str:
+    """Gradients of stiff ODEs: their errors, and their times beside those of the solutions."""
+    columns = {
+        "differences of tight solves": "against differences of tight solves",
+        "its discrete equations": "against the complex step through its steps",
+        "time / solution's": "its time divided by that of the solution",
+    }
+    found: dict[tuple[str, str], dict[str, float]] = {}
+    for name, value in record("derivatives")["figures"].items():
+        if match := re.fullmatch(r"stiff gradient, (.*), rtol=([^:]*): (.*)", name):
+            found.setdefault((match[1], match[2]), {})[match[3]] = value
+    rows = []
+    for (name, rtol), values in found.items():
+        off, exact, ratio = (values[column] for column in columns.values())
+        rows.append([name, rtol.replace("e-0", "e-"), digits(off), digits(exact), times(ratio)])
+    return table(["gradient by all parameters and y0", "`rtol`", *columns], rows)
+
+
+TABLES = (gradients, gradient_errors, fits, member_gradients, stiff_gradients)
