@@ -47,7 +47,7 @@ class Stiff:
     def solve(self, rtol: float, p: Any = None, y0: Any = None) -> parscan.IvpResult:
         """The solution at the end."""
         p, y0 = np.array(self.p) if p is None else p, np.array(self.y0) if y0 is None else y0
-        options = {"rtol": rtol, "atol": rtol * self.share, "compile": True}
+        options: dict[str, Any] = {"rtol": rtol, "atol": rtol * self.share, "compile": True}
         return parscan.solve_ivp(self.fun, (0, self.end), y0, t_eval=[self.end], args=(p,), **options)
 
     @property
@@ -79,9 +79,10 @@ class Stiff:
         """Along a direction of parameters and initial state, on the steps of the solution."""
         p = np.array(self.p) * (1 + 1e-30j * direction[:-1])
         y = np.array(self.y0) * (1 + 1e-30j * direction[-1])
+        polynomial: Any = sol._dense
         t = shorter(sol.mesh, parts_of(METHODS.index(sol.method), rtol))
         for begin, h in zip(t[:-1], np.diff(t), strict=True):
-            y = self._step(begin, h, y, p, sol._dense.evaluate(begin + h * METHOD.c))
+            y = self._step(begin, h, y, p, polynomial.evaluate(begin + h * METHOD.c))
         return float((weights @ y).imag / 1e-30)
 
     def _step(self, begin: float, h: float, y: Any, p: Any, guess: Any) -> Any:
