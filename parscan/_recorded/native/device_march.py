@@ -26,8 +26,11 @@ from .text import UnsupportedError
 MOST = {"d": 1300, "f": 2600}
 """Operations of a step that is written out, by the dtype: with more, threads have too few registers."""
 
-ENTRIES = {"d": 16, "f": 32}
+ENTRIES = {"d": 12, "f": 32}
 """Entries of propagators that a thread carries at most: it has 255 registers of 32 bits."""
+
+COLUMNS = {"d": 3, "f": 5}
+"""Columns of propagators that a thread carries at most."""
 
 STATES = {"d": 24, "f": 48}
 """Components of states that a thread carries, and of their derivatives if those are a diagonal."""
@@ -54,7 +57,8 @@ def columns_of(n: int, dtype: Any, *, diagonal: bool = False) -> Columns:
     """How threads share the propagators of `n` components; those of a diagonal are one column."""
     if diagonal:
         return Columns(1, 1)
-    most = max(ENTRIES[np.dtype(dtype).char] // n, 1)
+    char = np.dtype(dtype).char
+    most = max(min(ENTRIES[char] // n, COLUMNS[char]), 1)
     return Columns(n, max(k for k in range(1, n + 1) if n % k == 0 and k <= most))
 
 

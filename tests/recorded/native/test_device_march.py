@@ -112,11 +112,24 @@ def test_steps_that_are_too_large():
 @needs_toolkit
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_gated_unit_of_eight_states_does_not_spill(dtype, monkeypatch):
+    does_not_spill(monkeypatch, 8, dtype, (9, 0))
+
+
+@needs_toolkit
+@pytest.mark.slow
+@pytest.mark.parametrize("capability", [(7, 5), (8, 6), (10, 0), (12, 0)])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n", [1, 2, 4, 6, 8])
+def test_gated_units_do_not_spill(n, dtype, capability, monkeypatch):
+    does_not_spill(monkeypatch, n, dtype, capability)
+
+
+def does_not_spill(monkeypatch, n, dtype, capability):
     monkeypatch.syspath_prepend("benchmarks")
-    assemble = import_module("_cuda_cubin").assemble
-    program, derived, columns = case("dense", 8, dtype)
+    cubins = import_module("_cuda_cubin")
+    program, derived, columns = case("dense", n, dtype)
     for made in (march(program), march(derived, columns)):
-        text = ptx(made.kernel, (9, 0))
+        text = ptx(made.kernel, capability)
         assert dtype == np.float64 or not doubles(text)
-        found = assemble(text, "sm_90")
+        found = cubins.assemble(text, cubins.architecture(capability))
         assert (found.spilled, found.stack) == (0, 0), found.registers
