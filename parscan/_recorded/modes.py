@@ -176,6 +176,15 @@ def modes(recording: Recording, chosen: Any = None) -> Modes | None:
     )
 
 
+def with_modes(recording: Recording) -> Program | None:
+    """The function with its modes, `(t, y, *parameters) -> slopes, modes`; None if it has none."""
+    free = _Replay(recording, fixes=False, chosen=None)
+    if not free.modes:
+        return None
+    function = Recording(free.graph, tuple(free.arguments), free.result, recording.dtypes, recording.dtype)
+    return function.extract(free.result, RecordingArray(free.graph, np.array(free.modes), REAL))
+
+
 class _Replay:
     """
     A graph with the operations of a recorded function, whose modes are arguments if it `fixes` them.

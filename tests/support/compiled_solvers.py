@@ -92,7 +92,7 @@ def check_comparison(solver: Any, alone: Any, y0: Any, end: float, times: Any = 
         expected = alone.start(0.0, end, np.atleast_2d(y0), **options)
         while expected.advance(10_000):
             pass
-        np.testing.assert_allclose(run.y[number], expected.y[0], rtol=1e-10)  # estimates of small errors are rounding
+        np.testing.assert_allclose(run.y[number], expected.y[0], rtol=1e-12)
         assert run.t[number] == end
         np.testing.assert_array_equal(run.counts[number, :3], expected.counts[0, :3])
     if times is not None:

@@ -73,6 +73,9 @@ IN_MODES = 10_000
 """Steps after which a member is solved alone, if that has steps which end where comparisons of states change: where
 slopes on both sides lead back to such a place, others get nowhere."""
 
+BENDS, MANY = "bends", 0.05
+"""Name of the note that steps of members crossed kinks or jumps of the state, and of which share of all marches."""
+
 LOOKED_AT, FEW = 1 << 15, 64
 """Number of corners in time, about, at which poles are looked for; and members for which they are looked for at all."""
 
@@ -220,13 +223,19 @@ class AllMembers:
         count, key = members.shape[0], self._habits(some)
         known, alone = known_of(notes, key, members), self._alone(times, some.start)
         before = nothing_known(xp.ones(count)) if known is None else known.begin()
-        is_bent = alone.has_switches or not self.are_all_places
+        watches = self._watches(alone)
+        is_bent = not self.are_all_places or (alone.has_switches and not watches)
         if is_bent and known is not None:
             before = nothing_known(before.shares)
         looser = self._looser if before is known else LOOSER
         y0, shares = self.y0[some, :], xp.concat([before.shares, looser * before.shares])
-        first = self._ends(twice, xp.concat([y0, y0]), shares, times, count, None, tell)
+        first = self._ends(twice, xp.concat([y0, y0]), shares, times, count, None, tell, watches=watches)
+        bent = self._bent(first) if watches else None
+        if watches and bent is None:
+            is_bent, watches, before = True, False, nothing_known(before.shares)
         rounds = self._rounds(y0, looser, before, is_bent=is_bent)
+        if bent is not None:
+            rounds.bend(twice[bent])
         rounds.first(first, self._apart_first(first, count) if self._is_complex else None)
         crossing = self._crossing(alone, first, count)
         if crossing.shape[0]:
@@ -236,7 +245,7 @@ class AllMembers:
         for _ in range(MARCHES):
             if not rounds.jobs:
                 break
-            methods = self._round(rounds, members, times, methods)
+            methods = self._round(rounds, members, times, methods, watches=watches)
         values = rounds.y[:, None, :][:, :0, :] if rounds.values is None else rounds.values
         if self.count <= MOST_KEPT:
             notes[key] = (known or before).next(rounds.shares, rounds.errors, rounds.evaluations, before, doubted)
@@ -248,6 +257,25 @@ class AllMembers:
         if crossing.shape[0] or bool(xp.any(rounds.errors > FAR)):
             self._mend(found, alone, first, crossing)
         first.give_back()
+        return found
+
+    @property
+    def _lanes(self) -> int:
+        """Members at a time."""
+        lanes: int = _native().widest(self.y0.dtype)
+        return lanes if 2 * self.count >= lanes else 1
+
+    def _watches(self, alone: Singles) -> bool:
+        """Whether steps tell whether they crossed kinks or jumps of the state: most guards are never reached."""
+        may_be_told = alone.has_switches and self._part_stretches is None and self._lanes > 1
+        return may_be_told and not self._members.notes.get(BENDS) and self._members.watched is not None
+
+    def _bent(self, first: Ends) -> Array | None:
+        """First marches that crossed some; None if that is not known, or of many, which are not asked any more."""
+        found = None if first.changes is None else self._problem.xp.nonzero(first.changes)[0]
+        if found is None or found.shape[0] > MANY * first.changes.shape[0]:
+            self._members.notes[BENDS] = True
+            return None
         return found
 
     def _crossing(self, alone: Singles, first: Ends, count: int) -> Array:
@@ -300,7 +328,9 @@ class AllMembers:
         largest = 1 + (LOOSER - 1) / GAIN * LINEAR / self._problem.rtol
         return LOOSER if largest < LOOSEST else LOOSEST
 
-    def _round(self, rounds: Rounds, members: Array, times: Array, methods: Array | None) -> Array | None:
+    def _round(
+        self, rounds: Rounds, members: Array, times: Array, methods: Array | None, *, watches: bool
+    ) -> Array | None:  # fmt: skip
         """
         Solve members again whose errors are too large, and others with looser tolerances whose errors seem small.
 
@@ -310,8 +340,10 @@ class AllMembers:
         """
         every, left = rounds.every, rounds.left
         begins = None if methods is None else methods[every]
-        ends = self._ends(members[every], rounds.begin, rounds.given, times, left, begins, None)
+        ends = self._ends(members[every], rounds.begin, rounds.given, times, left, begins, None, watches=watches)
         mended = copy(every[:left])  # which the next ones replace
+        if watches:
+            rounds.bend(every if ends.changes is None else every[ends.changes != 0])
         rounds.again(ends, self._apart_again(ends, rounds) if self._is_complex else None)
         if not rounds.is_methods_seen:
             return None
@@ -351,11 +383,10 @@ class AllMembers:
 
     def _ends(
         self, members: Array, starts: Array, shares: Array, times: Array, valued: int, methods: Array | None,
-        tell: Callable[[float], object] | None,
+        tell: Callable[[float], object] | None, *, watches: bool,
     ) -> Ends:  # fmt: skip
         """March some members with shares of the tolerances; the first `valued` ones have values at the times."""
-        native = _native()
-        count, lanes = members.shape[0], native.widest(self.y0.dtype)
+        native, count = _native(), members.shape[0]
         try:
             return native.integrate_members(
                 self._members.solvers(), *self._problem.span, starts,
@@ -364,7 +395,7 @@ class AllMembers:
                 parameters=self._members.arguments(members), shared=self._members.shared,
                 times=times if times.shape[0] else None, valued=valued, first_methods=methods,
                 stretches=self._of_part(members),
-                lanes=lanes if 2 * self.count >= lanes else 1, most=self._most,
+                lanes=self._lanes, most=self._most, watches=watches,
                 report=None if tell is None else lambda ended: tell(ended / count),
             )  # fmt: skip
         except native.UnsupportedError as error:

@@ -152,6 +152,21 @@ class Members:
         return found
 
     @property
+    def watched(self) -> Program | None:
+        """The program with its modes; None if it has none, or too many operations."""
+        if "watched" not in self.notes:
+            from ..._recorded.graph import TooLarge  # noqa: PLC0415
+            from ..._recorded.modes import with_modes  # noqa: PLC0415
+            from ..._recorded.replay import replayed  # noqa: PLC0415 - slow to import
+
+            try:
+                self.notes["watched"] = with_modes(replayed(self.program, MOST_NODES))
+            except TooLarge:
+                self.notes["watched"] = None
+        found: Program | None = self.notes["watched"]
+        return found
+
+    @property
     def linearised(self) -> Linearised:
         """The program with its Jacobian and its derivative with respect to time; raises `NoCodeError`."""
         found: Linearised | None = self.notes.get("linearised")
@@ -191,7 +206,9 @@ def _derived(program: Program, *, with_time: bool = True) -> Linearised:
 def _explicit(members: Members, form: Form) -> Solver:
     from ..._recorded.native.explicit import explicit  # noqa: PLC0415 - slow to import
 
-    return explicit(members.program, form)
+    program = members.watched if form.watches else members.program
+    assert program is not None
+    return explicit(program, form)
 
 
 def _stiff(members: Members, form: Form) -> Solver:

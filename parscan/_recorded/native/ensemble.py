@@ -41,6 +41,8 @@ class Ends:
     rates : array, shape (members, n), or None
         Values of the right-hand side at the ends of members, as the solver has them, if all begin with the first method
         and there are several lanes; of other methods, they are those of the last one before.
+    changes : array of bool, shape (members,), or None
+        Whether modes of members have changed in any of their steps; None if that is not known, or not of all of these.
     run : Run or None
         What has the memory of the others, besides `values`, if all begin with the first method.
     """
@@ -52,6 +54,7 @@ class Ends:
     since: Any
     values: Any
     rates: Any = None
+    changes: Any = None
     run: Run | None = None
 
     def give_back(self) -> None:
@@ -65,7 +68,7 @@ def integrate_members(
     max_step: Any = inf, first_step: Any = 0.0, share: Any = 1.0, parameters: Sequence[Any] = (),
     shared: Sequence[bool] = (), times: Any = None, valued: int | None = None, most: int | None = None,
     first_methods: Any = None, stretches: Any = None, lanes: int | None = None, threads: int | None = None,
-    report: Callable[[int], object] | None = None,
+    report: Callable[[int], object] | None = None, watches: bool = False,
 ) -> Ends:  # fmt: skip
     """
     Solve all members; those that are stiff for a method go on with the next one.
@@ -89,6 +92,8 @@ def integrate_members(
         By default, as many as there are cores, if there are enough members.
     report : callable, optional
         Called with the number of members that have ended, every now and then. Ctrl-C is noticed at the same times.
+    watches : bool
+        Whether the first method watches modes, with several lanes.
 
     Raises
     ------
@@ -102,11 +107,14 @@ def integrate_members(
     begin = _Begin(tuple(shared), lanes, threads, options, times, stretches)
     is_usual, found = first_methods is None or not np.any(first_methods), None
     if is_usual:
-        run = begin.run(makers[0], slice(None), t0, end, y0, max_step, first_step, share, parameters, valued)
+        run = begin.run(
+            makers[0], slice(None), t0, end, y0, max_step, first_step, share, parameters, valued, watches=watches
+        )
         ended = _finish(run, 0, report)
-        found = Ends(run.y, run.t, run.counts, np.zeros(count, np.int64), np.empty(count), run.values, run.rates, run)
-        found.since[...] = t0
+        found = Ends(run.y, run.t, run.counts, np.zeros(count, np.int64), np.empty(count), run.values, run.rates)
+        found.since[...], found.run = t0, run
         if ended == count:
+            found.changes = run.changes
             return found
     else:
         ended, since = 0, np.array(np.broadcast_to(np.asarray(t0, dtype=np.float64), (count,)))
@@ -143,12 +151,12 @@ class _Begin:
 
     def run(
         self, make: Callable[[Form], Solver], some: Any, t0: Any, end: Any, y0: Any, max_step: Any, first_step: Any,
-        share: Any, parameters: Sequence[Any], valued: int, begun: Any = None,
+        share: Any, parameters: Sequence[Any], valued: int, begun: Any = None, *, watches: bool = False,
     ) -> Run:  # fmt: skip
         """A run of some members, whose numbers are given; `begun` says which of them another method has left."""
         times, stretches = self.times, self.stretches
         has_times = times is not None
-        form = _form(self.lanes, self.shared, has_times, stretches is not None)
+        form = _form(self.lanes, self.shared, has_times, stretches is not None, watches)
         if begun is not None and stretches is not None:
             stretches = _left_of(_of_each(stretches, some), t0, begun)
         return make(form).start(
@@ -160,9 +168,11 @@ class _Begin:
 
 
 @lru_cache(maxsize=64)
-def _form(lanes: int, shared: tuple[bool, ...], has_times: bool, has_stretches: bool) -> Form:
+def _form(lanes: int, shared: tuple[bool, ...], has_times: bool, has_stretches: bool, watches: bool) -> Form:
     """The form of solvers."""
-    return Form(lanes, shared, has_times=has_times, checks_polynomials=has_times, has_stretches=has_stretches)
+    return Form(
+        lanes, shared, has_times=has_times, checks_polynomials=has_times, has_stretches=has_stretches, watches=watches
+    )
 
 
 def _beginning(found: Ends, first_methods: Any, is_usual: bool, number: int) -> Any:

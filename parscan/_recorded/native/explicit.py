@@ -122,11 +122,42 @@ class Explicit(Members):
         if form.checks_polynomials:  # all of a step is evaluated in the attempt
             self.per_attempt, self.per_step, self.per_polynomial = STAGES, 0, 0
 
-    def _first_length(self, square: Value) -> Value:
-        """Roughly, for there is no need for more, but for the steps of SciPy."""
-        if not self.form.predicts:
-            return super()._first_length(square)
-        return self.code.inverse_root(square * 1e4, self.power.bit_length())
+    def first_step(self, t: Value) -> Value:
+        """
+        In lanes of many members, it is roughly that of SciPy, from squares of sizes and rates.
+
+        All lanes wait where one takes a new member, and roots and powers take long.
+        """
+        if self.lanes == 1 or self.form.compares or not self.form.predicts:
+            return super().first_step(t)
+        code, state, first, other = self.code, self.row("state"), self.row("slopes"), self.row("slopes", 1)
+        goal, direction, scales = self.lane("goal")[0], self.lane("direction")[0], self.row("end")
+        longest = code.minimum(code.abs(goal - t), self.lane("limit")[0])
+
+        def sizes(k: Any, totals: list[Value]) -> list[Value]:
+            y = state[k]
+            scales[k] = scale = self.scale(k, code.abs(y))
+            one, two = y * scale, first[k] * scale
+            return [code.fma(one, one, totals[0]), code.fma(two, two, totals[1])]
+
+        def change(k: Any, totals: list[Value]) -> list[Value]:
+            one = (other[k] - first[k]) * scales[k]
+            return [code.fma(one, one, totals[0])]
+
+        tightness = self.lane("tightness")[0]
+        unit = tightness * tightness / self.n
+        size, rate = (one.to(np.float64) * unit for one in self.sums(2, sizes))
+        h = code.where((size < 1e-10) | (rate < 1e-10), 1e-6, 0.01 * code.sqrt(size / rate))
+        h = code.minimum(h, longest)
+        length, trial = self.wide(direction * h), self.row("trial")
+        self.chunkwise(lambda k: trial.__setitem__(k, code.fma(length, first[k], state[k])))
+        self.evaluate(t + direction * h, trial, other)
+        per_length = 1.0 / h
+        slower = self.sums(1, change)[0].to(np.float64) * unit * per_length * per_length
+        largest = code.maximum(rate, slower)
+        wanted = code.inverse_root(largest * 1e4, self.power.bit_length())
+        wanted = code.where(largest <= 1e-30, code.maximum(h * 1e-3, 1e-6), wanted)
+        return code.minimum(code.minimum(100 * h, wanted), longest)
 
     def attempt(self, t: Value, h: Value) -> Value:
         """The stages, the state at the end, and the error; the polynomial and its error, if that is checked."""

@@ -215,6 +215,8 @@ class Run:
     rates : array, shape (members, n), or None
         With several lanes, values of the right-hand side at the ends of members: those that the solver has, which are
         of the time before if the last step ended on a jump.
+    changes : array of int, shape (members,), or None
+        Of solvers that watch modes: whether those of a member have changed.
     values : array, shape (valued, m, n), or None
         At the times that were asked for; NaN where a member has not come to them.
     log : tuple of arrays (k,), (k,), (k, n), (k, degree, n)
@@ -236,8 +238,9 @@ class Run:
         self.slopes: Any = None
         self._given: list[Any] = []
         size, given, is_wide = n * dtype.itemsize, 1 if solver.form.compares else count, solver.form.lanes > 1
+        watches = solver.form.watches
         states = (1 + is_wide) * count + given
-        self._words = states * -(-size // 8) + count * (1 + len(COUNTS)) + 8 + sum(several) * count
+        self._words = states * -(-size // 8) + count * (1 + len(COUNTS) + watches) + 8 + sum(several) * count
         block = _Block(self._words)
         rows = list[int]()
         self._states = block.add(given * n, dtype, rows, size * (given > 1)).reshape(given, n)
@@ -246,7 +249,8 @@ class Run:
         self.t = block.add(count, FLOAT, rows, 8)
         self.counts = block.add(count * len(COUNTS), WHOLE, rows, 8 * len(COUNTS)).reshape(count, len(COUNTS))
         self.rates = block.add(count * n, dtype, rows, size).reshape(count, n) if is_wide else None
-        rows += [0] * (2 * (POINTERS.index("queue") - LOG) + 2 * (not is_wide))
+        self.changes = block.add(count, WHOLE, rows, 8) if watches else None
+        rows += [0] * (2 * (POINTERS.index("queue") - LOG) + 2 * (not is_wide) + 2 * (not watches))
         self._queue = block.add(1, WHOLE, rows, 0)
         self._rows = np.array(rows + [0] * (2 * (len(solver._arguments) - 2)), dtype=WHOLE)
         self._numbers = numbers = np.zeros(len(NUMBERS), dtype=WHOLE)

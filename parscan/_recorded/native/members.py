@@ -88,6 +88,9 @@ class Form:
         How many modes, the last ones, end a member when they are positive.
     order : int
         Order of the method, for methods of several orders.
+    watches : bool
+        Whether the right-hand side gives its modes as well, and members tell whether these have changed in any of the
+        steps that they tried; with several lanes.
     """
 
     lanes: int = 1
@@ -102,8 +105,11 @@ class Form:
     has_modes: bool = False
     exits: int = 0
     order: int = 0
+    watches: bool = False
 
     def __post_init__(self) -> None:
+        if self.watches and self.lanes == 1:
+            raise ValueError("changes of modes are told of members in lanes")
         if self.lanes > 1 and self.events:
             raise ValueError("events are looked for in one lane")
         if self.has_times and self.log == DENSE:
@@ -151,7 +157,7 @@ Row = Array | Registers
 
 POINTERS = (
     "y0", "t0", "end", "first", "longest", "tightness",  # of members
-    "y", "t", "counts", "rates",  # what becomes of members
+    "y", "t", "counts", "rates", "changes",  # what becomes of members
     "log members", "log t", "log slopes", "log y", "log coefficients", "times", "values", "stretches", "occurrences",
     "queue",
 )  # fmt: skip
@@ -223,6 +229,8 @@ class Members(ABC):
         """Numbers of a vector."""
         self.chunks = self.n if self.lanes > 1 else -(-self.n // self.width)
         """Vectors of a state."""
+        self._is_beginning = False
+        """Whether modes are those with which members begin, in the code that is written now."""
         self.reads_time = [any(b.operation == INPUT and b.data[0] == 0 for b in p.blocks) for p in programs]
         fields = self._fields(rows)
         modes = [UNIT, UNIT, *(SHARED if one else UNIT for one in form.shared)]
@@ -261,6 +269,8 @@ class Members(ABC):
             fields.add(name, np.float64, 1, lanes)
         for name in STRETCH if self.form.has_stretches else ():
             fields.add(name, np.float64, 1, lanes)
+        for name in ("modes", "modes before", "changed") if self.form.watches else ():
+            fields.add(name, np.int64 if name == "changed" else np.float64, self.program.results[1].size, lanes)
         for name in ("stretch", "crosses") if self.form.has_stretches else ():
             fields.add(name, np.int64, 1, lanes)
         for name in ("member", "active", "fresh", "given", "shrunk", "finite", "accepts", "place", *COUNTS, "stiff",
@@ -451,13 +461,21 @@ class Members(ABC):
                 parameters = self.fields.array(self.code, "parameters")
                 pointers.append(self.code.load_pointer(parameters.at(k)))
         written = [one.pointer for one in results if isinstance(one, Array)]
-        if not (self._notes_switches and function == 0):
+        if function or not (self._notes_switches or self.form.watches):
             self.module.call(self.names[function], *pointers, *written)
             return
-        assert self.switching is not None
-        seen = self.switching.own("seen")
+        seen = self.lane("modes") if self.switching is None else self.switching.own("seen")
         self.module.call(self.names[function], *pointers, *written, seen.pointer)
-        self.switching.note([seen[k] for k in range(self.switching.count)])
+        self._note([seen[k] for k in range(self.program.results[1].size)])
+
+    def _note(self, seen: list[Value]) -> None:
+        """Note what is compared in the right-hand side, or its modes."""
+        if self.switching is not None:
+            self.switching.note(seen)
+        elif not self._is_beginning:
+            before, changed = self.lane("modes before"), self.lane("changed")
+            for k, one in enumerate(seen):
+                changed[0] = changed[0] | one.differs(before[k]).to(np.int64)
 
     @property
     def _notes_switches(self) -> bool:
@@ -481,8 +499,8 @@ class Members(ABC):
             components = [state[k // self.width].element(k % self.width) for k in range(self.n)]
         given = [one.register for one in components]
         values, *others = self._inline([time], given, *self._parameter_values())
-        if self.switching is not None and others:
-            self.switching.note([Value(self.code, one, np.dtype(np.float64), 1) for one in others[0]])
+        if others:
+            self._note([Value(self.code, one, np.dtype(np.float64), self.lanes) for one in others[0]])
         found = [Value(self.code, one, self.dtype, self.lanes) for one in values]
         if self.lanes == 1:
             found += [self.code.number(0.0, self.dtype)] * (self.chunks * self.width - self.n)
@@ -628,7 +646,10 @@ class Members(ABC):
             t, first, other = self.lane("now")[0], self.row("slopes"), self.row("slopes", 1)
             if self.switching is not None:
                 self.switching.settle(t, self.rows("state"))
+            self._is_beginning = True
             self.evaluate(t, self.row("state"), other)
+            if self.form.watches:
+                self._begin_modes(is_fresh)
             self.chunkwise(lambda k: first.__setitem__(k, code.where(is_fresh.wide(self.width), other[k], first[k])))
             self._count(is_fresh, "evaluations")
             if self.events is not None:
@@ -636,42 +657,43 @@ class Members(ABC):
                     self.events.begin()
             chooses = is_fresh & self.lane("given")[0].equals(0)
             with code.if_(code.any(chooses)):
-                h[0] = code.where(chooses, self._first_step(t), h[0])
+                h[0] = code.where(chooses, self.first_step(t), h[0])
                 self._count(chooses, "evaluations")
+            self._is_beginning = False
             self.start(is_fresh)
             fresh[0] = 0
 
-    def _first_step(self, t: Value) -> Value:
-        """The length of a first step. Sizes and rates are squared: lanes wait for a new member, and roots take long."""
+    def _begin_modes(self, is_fresh: Value) -> None:
+        """New members have the modes of their initial states."""
+        code, modes, before, changed = self.code, self.lane("modes"), self.lane("modes before"), self.lane("changed")
+        for k in range(self.program.results[1].size):
+            before[k] = code.where(is_fresh, modes[k], before[k])
+        changed[0] = code.where(is_fresh, 0, changed[0])
+
+    def first_step(self, t: Value) -> Value:
         code, state, first, other = self.code, self.row("state"), self.row("slopes"), self.row("slopes", 1)
-        goal, direction, scales = self.lane("goal")[0], self.lane("direction")[0], self.row("end")
+        goal, direction = self.lane("goal")[0], self.lane("direction")[0]
         longest = code.minimum(code.abs(goal - t), self.lane("limit")[0])
 
         def sizes(k: Any, totals: list[Value]) -> list[Value]:
-            y = state[k]
-            scales[k] = scale = self.scale(k, code.abs(y))
+            y, scale = state[k], self.scale(k, code.abs(state[k]))
             return [_square(y * scale, totals[0]), _square(first[k] * scale, totals[1])]
 
         def change(k: Any, totals: list[Value]) -> list[Value]:
-            return [_square((other[k] - first[k]) * scales[k], totals[0])]
+            return [_square((other[k] - first[k]) * self.scale(k, code.abs(state[k])), totals[0])]
 
         tightness = self.lane("tightness")[0]
-        unit = tightness * tightness / self.n
-        size, rate = (one.to(np.float64) * unit for one in self.sums(2, sizes))
-        h = code.where((size < 1e-10) | (rate < 1e-10), 1e-6, 0.01 * code.sqrt(size / rate))
+        size, rate = (code.sqrt(one / self.n).to(np.float64) * tightness for one in self.sums(2, sizes))
+        h = code.where((size < 1e-5) | (rate < 1e-5), 1e-6, 0.01 * size / rate)
         h = code.minimum(h, longest)
         length, trial = self.wide(direction * h), self.row("trial")
         self.chunkwise(lambda k: trial.__setitem__(k, code.fma(length, first[k], state[k])))
         self.evaluate(t + direction * h, trial, other)
-        per_length = 1.0 / h
-        slower = self.sums(1, change)[0].to(np.float64) * unit * per_length * per_length
-        largest = code.maximum(rate, slower)
-        wanted = code.where(largest <= 1e-30, code.maximum(h * 1e-3, 1e-6), self._first_length(largest))
+        slower = code.sqrt(self.sums(1, change)[0] / self.n).to(np.float64) * tightness
+        largest = code.maximum(rate, slower / h)
+        wanted = code.pow(0.01 / largest, 1 / self.power)
+        wanted = code.where(largest <= 1e-15, code.maximum(h * 1e-3, 1e-6), wanted)
         return code.minimum(code.minimum(100 * h, wanted), longest)
-
-    def _first_length(self, square: Value) -> Value:
-        """The power of `0.01 / rate` that is the length of a first step, from the square of the rate."""
-        return self.code.pow(0.01 / self.code.sqrt(square), 1 / self.power)
 
     def _step(self) -> None:
         """One attempt in every lane, and what follows from it."""
@@ -897,6 +919,8 @@ class Members(ABC):
                 target[k] = state[k * self.lanes + lane]
             if self.lanes > 1:
                 self._copy_out(self.pointer("rates", member), self.rows("slopes"), lane)
+            if self.form.watches:
+                code.array(self.pointer("changes", member), np.int64)[0] = self.lane("changed").of(1)[lane]
             for name in ("active", "status"):
                 self.lane(name).of(1)[lane] = 0
             ended, wanted = self.number("ended"), self.number("wanted")

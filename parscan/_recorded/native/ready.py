@@ -32,7 +32,7 @@ DOUBLE = np.dtype(np.float64)
 GIVEN = 6
 """Numbers of a solve: end, first step, longest steps of both marches, and factors of their tolerances."""
 
-UNUSED = "log coefficients", "stretches", "occurrences"
+UNUSED = "changes", "log coefficients", "stretches", "occurrences"
 """Pointers to what such solvers do not have."""
 
 

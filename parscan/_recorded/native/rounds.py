@@ -85,13 +85,14 @@ whether equal numbers have no distance even if the tolerance is 0; whether dista
 values; members whose errors are not as expected."""
 
 POINTERS = (
-    "rtol", "atol", "y0", "first y", "y", "errors", "shares", "steps", "methods", "hopeful", "tells", "values",
+    "rtol", "atol", "y0", "first y", "y", "errors", "shares", "steps", "methods", "hopeful", "tells", "bent", "values",
     "every", "given", "begin", "first shares", "expected", "now", "counts", "new methods", "new values", "apart",
 )  # fmt: skip
 """Arrays: tolerances; initial states; states after the first marches; of the best march of each member its state,
-error, share, steps and method; whether it may march again, and whether its error tells with which tolerances; values at
-times; of those who march again their numbers, shares and initial states; shares of the first marches, and errors that
-are expected of a share of 1; what marches gave; distances."""
+error, share, steps and method; whether it may march again, whether its error tells with which tolerances, and whether
+steps crossed kinks or jumps, so that errors are not proportional to tolerances; values at times; of those who march
+again their numbers, shares and initial states; shares of the first marches, and errors that are expected of a share of
+1; what marches gave; distances."""
 
 _FLOATS, _WHOLES, _PLACES = 0, len(Limits._fields), len(Limits._fields) + len(WHOLES)
 
@@ -149,15 +150,15 @@ class Rounds:
         self.errors, self.shares, self.steps, self.methods = self._rows[0], self._rows[1], wholes[2], wholes[3]
         self._every, self._given = wholes[4], self._rows[5]
         self._rows[6], self._rows[7] = shares, expected
-        self._flags = np.empty((2, count), np.bool_)
+        self._flags = np.zeros((3, count), np.bool_)
         rows, size, states = own_address(self._rows), 8 * count, own_address(self._states)
         absolute, flags = own_address(tolerances), own_address(self._flags)
         words[: len(limits)] = limits
         self._numbers[...] = [count, n, marches, 1, 0, 0, 0, 0, 0, 0, may_be_exact, 0, 0, 0]
         self._places[...] = [
             absolute, absolute + 8 * n, where(self._y0), 0, states, rows, rows + size, rows + 2 * size,
-            rows + 3 * size, flags, flags + count, 0, rows + 4 * size, rows + 5 * size, states + size * n,
-            rows + 6 * size, rows + 7 * size, 0, 0, 0, 0, 0,
+            rows + 3 * size, flags, flags + count, flags + 2 * count, 0, rows + 4 * size, rows + 5 * size,
+            states + size * n, rows + 6 * size, rows + 7 * size, 0, 0, 0, 0, 0,
         ]  # fmt: skip
         self._kept: Any = None
         self.unfinished = self.left = self.jobs = self.evaluations = 0
@@ -205,6 +206,15 @@ class Rounds:
         from the first march.
         """
         self._judge(AGAIN, ends, apart)
+
+    def bend(self, members: Any) -> None:
+        """
+        Take errors of some members as not proportional to tolerances from now on; their numbers are given.
+
+        Before the first marches are judged, nothing is expected of them either: small errors are confirmed.
+        """
+        self._flags[2, members] = True
+        self._rows[7, members] = inf
 
     def leave(self, members: Any) -> None:
         """Let some members not march again, whose numbers are given."""
@@ -254,7 +264,7 @@ class _Writer:
 
     def _array(self, place: int, name: str) -> Array:
         whole = {"steps", "methods", "every", "counts", "new methods"}
-        dtype = WHOLE if name in whole else np.dtype(bool) if name in ("hopeful", "tells") else FLOAT
+        dtype = WHOLE if name in whole else np.dtype(bool) if name in ("hopeful", "tells", "bent") else FLOAT
         pointer = self.code.load_pointer(self.code.pointer("%memory", 8 * (_PLACES + place)))
         return self.code.array(pointer, dtype)
 
@@ -294,11 +304,13 @@ class _Writer:
             found.set(code.maximum(ratio, found.get()))
         return found.get()
 
-    def _error(self, apart: Value, ratio: Value) -> tuple[Value, Value]:
+    def _error(self, apart: Value, ratio: Value, member: Value) -> tuple[Value, Value]:
         """The error of a march from its distance to one with tolerances larger by a ratio; if it is proportional."""
-        small = apart < self.limits.linear
+        is_bent = self.arrays["bent"][member]
+        small = (apart < self.limits.linear) & ~is_bent
         share = self.code.minimum(self.limits.proportional / (ratio - 1.0), 1.0)
-        return apart * self.code.where(small, share, self.limits.rest), small
+        rest = self.code.where(is_bent, 1.0, self.limits.rest)
+        return apart * self.code.where(small, share, rest), small
 
     def _ended(self, job: Value) -> Value:
         """Whether a march came to its end; its evaluations and method are noted."""
@@ -328,11 +340,11 @@ class _Writer:
             with code.if_(~has_ended.get()):
                 self.put("unfinished", self.number("unfinished") + 1)
             one = self.row("now", m)
-            error, _ = self._error(self._apart(one, self.row("now", second), m), limits.looser)  # type: ignore[arg-type]
+            error, _ = self._error(self._apart(one, self.row("now", second), m), limits.looser, m)  # type: ignore[arg-type]
             found = code.variable(code.where(self._ended(second), error, inf))
             with code.if_(is_third):
                 third = second + self.members
-                error, _ = self._error(self._apart(one, self.row("now", third), second), limits.between)  # type: ignore[arg-type]
+                error, _ = self._error(self._apart(one, self.row("now", third), second), limits.between, m)  # type: ignore[arg-type]
                 error = code.where(self._ended(third), error, inf)
                 with code.if_(found.get() <= limits.wanted):
                     found.set(code.maximum(error, found.get()))
@@ -358,12 +370,14 @@ class _Writer:
         """A march for a smaller error."""
         code, limits, arrays, jobs = self.code, self.limits, self.arrays, self.number("jobs")
         share, now = arrays["given"][job], self.row("now", job)
-        error, small = self._error(self._apart(now, self.row("y", member), job), arrays["shares"][member] / share)
+        error, small = self._error(
+            self._apart(now, self.row("y", member), job), arrays["shares"][member] / share, member
+        )
         found, row = code.variable(error), code.variable(jobs + job)
 
         def compare(march: int, factor: Any) -> None:
             other = self.row("first y", self.members * march + member)
-            another, is_small = self._error(self._apart(now, other, row.get()), factor / share)
+            another, is_small = self._error(self._apart(now, other, row.get()), factor / share, member)
             found.set(code.maximum(found.get(), code.where(is_small, another, error)))
             row.set(row.get() + jobs)
 
@@ -386,7 +400,7 @@ class _Writer:
         """A march that tells whether an error is small."""
         code, limits, arrays = self.code, self.limits, self.arrays
         apart = self._apart(self.row("first y", member), self.row("now", job), job)
-        error = code.where(self._ended(job), self._error(apart, limits.between)[0], inf)  # type: ignore[arg-type]
+        error = code.where(self._ended(job), self._error(apart, limits.between, member)[0], inf)  # type: ignore[arg-type]
         arrays["hopeful"][member] = error > limits.wanted
         arrays["errors"][member] = code.maximum(error, arrays["errors"][member])
 

@@ -320,9 +320,9 @@ def marched(monkeypatch):
     found = []
     original = all_members.AllMembers._ends
 
-    def ends(self, members, *arguments):
+    def ends(self, members, *arguments, **options):
         found.append(members.shape[0])
-        return original(self, members, *arguments)
+        return original(self, members, *arguments, **options)
 
     monkeypatch.setattr(all_members.AllMembers, "_ends", ends)
     return found
@@ -378,8 +378,8 @@ def test_errors_that_are_equal_by_chance(monkeypatch, anew, solves):
     """Where two marches say nothing of the error, the third one does: whether anything is known of members or not."""
     original = all_members.AllMembers._ends
 
-    def ends(self, members, starts, shares, *arguments):
-        found = original(self, members, starts, shares, *arguments)
+    def ends(self, members, starts, shares, *arguments, **options):
+        found = original(self, members, starts, shares, *arguments, **options)
         if members.shape[0] == 80:
             found.y[40:] = found.y[:40]
         return found

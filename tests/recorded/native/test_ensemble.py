@@ -7,9 +7,11 @@ import pytest
 from scipy.integrate import solve_ivp
 
 from parscan._recorded.linearised import linearised
+from parscan._recorded.modes import with_modes
 from parscan._recorded.native.ensemble import integrate_members
 from parscan._recorded.native.explicit import explicit
 from parscan._recorded.native.integrate import ENSEMBLES
+from parscan._recorded.native.members import Form
 from parscan._recorded.native.rosenbrock import rosenbrock
 from parscan._recorded.native.status import Status
 from parscan._recorded.record import record
@@ -193,3 +195,37 @@ def test_memory_of_ensembles_is_used_again():
     for each in several:
         each.give_back()
     assert sum(np.shares_memory(found(1.0, count).y, several[count - 3].y) for count in range(3, 11)) == ENSEMBLES
+
+
+@pytest.mark.parametrize("size", [1, 6])
+@pytest.mark.parametrize("times", [None, np.array([1.0, 7.5])])
+def test_changes_of_modes_are_told(size, times):
+    """Of those members alone that come to them, also where lanes go on with others; and nothing else is changed."""
+
+    def pushed(t, y, level):
+        return np.concatenate([y[size:], -y[:size] - np.maximum(y[:size] - level, 0.0) - (y[:size] < -level)])
+
+    recording = record(pushed, [np.zeros(()), np.zeros(2 * size), np.zeros(())])
+    watched = with_modes(recording)
+    assert [ids.size for ids in watched.results] == [2 * size, 2 * size]
+    y0 = np.concatenate([np.zeros(size), np.linspace(0.5, 1.0, size) if size > 1 else np.ones(1)])
+    level, given = np.tile([0.5, 1.5, 3.0, 0.9, 1.2], 9), {"rtol": 1e-8, "atol": 1e-8, "shared": (False,)}
+    starts = np.tile(y0, (45, 1)) * np.where(np.arange(45) % 2, 1.0, -1.0)[:, None]
+    found, plain = (
+        integrate_members(
+            [lambda form: explicit(watched if form.watches else recording.program, form)], 0.0, 8.0, starts,
+            parameters=(level,), times=times, watches=watches, **given,
+        )
+        for watches in (True, False)
+    )  # fmt: skip
+    np.testing.assert_array_equal(found.changes != 0, level < 1)
+    assert plain.changes is None
+    for name in ("y", "counts", "rates", *(() if times is None else ("values",))):
+        np.testing.assert_allclose(getattr(found, name), getattr(plain, name), rtol=1e-9, atol=1e-9)
+    found.give_back()
+
+
+def test_changes_of_modes_need_lanes():
+    with pytest.raises(ValueError, match="in lanes"):
+        Form(watches=True)
+    assert with_modes(RECORDING) is None

@@ -200,3 +200,32 @@ def test_members_that_are_left_do_not_march_again():
     rounds.again(again)
     assert 1 not in rounds.every
     assert 4 not in rounds.every
+
+
+def test_errors_that_are_not_proportional_for_some_members():
+    """Those members are judged as if errors were proportional for none, and nothing was expected of theirs."""
+    random, count, bent = np.random.default_rng(1), 8, np.array([1, 2, 6])
+    apart = np.array([0.1, 0.1, 5.0, 5.0, 20.0, 0.15, 20.0, 0.12])
+    first = marched(random, np.ones((2 * count, 1)))
+    first.counts[:, 0] = Status.FINISHED
+    first.y[count:, 0] += apart * (ATOL + RTOL)
+    curved = LIMITS._replace(linear=0.0, rest=1.0)
+    known = {"expected": np.full(count, 0.1)}
+    plain, others, mixed = (
+        Rounds(limits, np.ones((count, 1)), RTOL, ATOL, may_be_exact=False, marches=2, **given)
+        for limits, given in ((LIMITS, known), (curved, {}), (LIMITS, known))
+    )
+    mixed.bend(bent)
+    for turn in range(2):
+        for rounds in (plain, others, mixed):
+            ends = first
+            if turn:
+                ends = marched(np.random.default_rng(2), np.ones((rounds.jobs, 1)))
+                ends.counts[:, 0] = Status.FINISHED
+                ends.y[:, 0] += 0.1 * apart[rounds.every] * (ATOL + RTOL)
+            (rounds.again if turn else rounds.first)(ends)
+        expected = plain.errors.copy()
+        expected[bent] = others.errors[bent]
+        np.testing.assert_array_equal(mixed.errors, expected)
+        assert (plain.errors[bent] < others.errors[bent]).any()
+    assert not (plain.errors == others.errors).all()
