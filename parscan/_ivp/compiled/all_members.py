@@ -443,7 +443,7 @@ def _native() -> Any:
     )  # fmt: skip
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=2)
 def _numbers(xp: Any, begin: int, end: int) -> tuple[Array, Array]:
     """Numbers of members that are solved together, and the same once more for their second marches; only to be read."""
     members = xp.arange(begin, end)

@@ -24,6 +24,7 @@ from .members import Members
 if TYPE_CHECKING:
     from ..._recorded.native.members import Form
     from ..._recorded.native.on_device import DeviceSolver, Launcher
+    from ..._recorded.program import Program
 
 
 def _of_cupy() -> Launcher:
@@ -122,6 +123,11 @@ class OnDevice(Members):
     def together(self) -> tuple[int, int]:
         """See `Members`: there is a thread for each march."""
         return 1 << 20, 1 << 26
+
+    @property
+    def watched(self) -> Program | None:
+        """Nothing: threads of a device do not tell whether modes have changed."""
+        return None
 
     def _made(self, name: str, form: Form) -> Any:
         from ..._recorded.native.members import NOTHING  # noqa: PLC0415 - slow to import

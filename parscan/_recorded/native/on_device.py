@@ -130,7 +130,7 @@ class DeviceRun:
         self.t: Any = None
         self.counts: Any = None
         self.values: Any = None
-        self.rates = None
+        self.rates = self.changes = None
         xp, count = solver.launcher.xp, self.members
         self._threads = min(count, solver.launcher.most_threads, MOST_BYTES // (8 * solver.code.words))
         self._arrays: dict[str, tuple[Any, int]] = {}
