@@ -29,6 +29,12 @@ MARCH = "march"
 DECLARED = re.compile(r"^declare [^@]*@([\w.]+)\(.*$", re.MULTILINE)
 """A declaration of a function."""
 
+DEFINED = re.compile(rf"^define void @{NAME}(\(.*\) nounwind) *{{", re.MULTILINE)
+"""
+The begin of the solver's function. It is written into the thread's lines, where LLVM sees that its memory is beside the
+thread: that takes fewer registers.
+"""
+
 ARGUMENTS = "ptr %kept", "i64 %threads", "i64 %steps", "ptr %ended"
 """
 Of the kernel: the memory of all threads, their number, most attempts of steps, and an integer in memory, to which the
@@ -80,7 +86,7 @@ def thread_code(write: Callable[[], Members]) -> ThreadCode:
         raise UnsupportedError(f"needs {kernel.scratch} bytes for each thread of a device, more than {LARGEST}")
     words = -(-kernel.scratch // NUMBER)
     ended = driver.fields.offset("numbers") + NUMBER * NUMBERS.index("ended")
-    text = kernel.text.replace(f"define void @{NAME}(", f"define internal void @{MARCH}(")
+    text = DEFINED.sub(rf"define internal void @{MARCH}\1 alwaysinline {{", kernel.text)
     declarations = {found[1]: found[0] for found in DECLARED.finditer(text)}
     declarations[MARCH] = DECLARED.sub("", text)
     lines = tuple(_thread(words, ended).strip("\n").splitlines())

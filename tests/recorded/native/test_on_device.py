@@ -1,5 +1,6 @@
 """Solvers of members by threads of a device, which this processor plays: every member as alone, whoever runs it."""
 
+import re
 from functools import partial
 
 import numpy as np
@@ -323,3 +324,13 @@ def test_registers(method):
     fields = code.driver.fields.all
     assert "parameter 0" in fields  # beside the state, while a member is marched
     assert "parameter 1" not in fields  # which all share
+
+
+@needs_libdevice
+def test_registers_of_a_function_with_calls():
+    """Four components, and as many sines, fourteen times in a step with its polynomial."""
+    program = record(lambda t, y: np.sin(np.roll(y, 1) - y) - 0.1 * y, [np.zeros(()), np.zeros(4)]).program
+    form = Form(has_times=True, checks_polynomials=True)
+    text = ptx(thread_code(partial(Explicit, program, form)).kernel, (9, 0))
+    assert assembled(text, (9, 0)).spills.get("parscan_kernel", 0) == 0
+    assert len(re.findall(r"ld\.local", text)) < 200
