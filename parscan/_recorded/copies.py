@@ -134,7 +134,9 @@ class Copies:
 
     def _copy(self, given: Any) -> Any:
         if is_of_device(given):
-            return self.value(numpys(given))
+            found = numpys(given)
+            # An array has one copy: it would be renewed twice between two calls.
+            return self._copy(found) if isinstance(found, np.ndarray) else self.value(found)
         for kind, make in MAKERS:
             if isinstance(given, kind):
                 return make(self, given)

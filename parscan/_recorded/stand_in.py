@@ -14,6 +14,7 @@ from collections.abc import Callable
 from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_GENERATOR
 from typing import Any
 
+from .array import RecordingArray
 from .copies import Copies
 from .graph import Graph
 from .refusal import Refused
@@ -28,7 +29,13 @@ class Recordable:
 
     def __call__(self, *args: Any) -> Any:
         """Call the copy."""
-        return self._copy(*map(self.copies.value, args))
+        return self._copy(*map(self._argument, args))
+
+    def _argument(self, given: Any) -> Any:
+        """A value that is given in a call; a tuple of recording arrays is made anew for each call, and is no copy."""
+        if type(given) is tuple and all(type(one) is RecordingArray for one in given):
+            return given
+        return self.copies.value(given)
 
     def memory(self) -> Any:
         """The present contents of the copies, to be compared with those after another call."""

@@ -571,3 +571,22 @@ def test_of_many_arrays_in_a_list_only_those_that_are_used_become_constants():
 
     refused(writes, "writes to a large array")
     check(lambda y: np.stack(arrays[:150])[7, :3] * y)  # few of them are used at once
+
+
+class Memory:
+    """Something that a call changes and leaves as it was."""
+
+    def __init__(self):
+        self.last = 1.0
+
+    def step(self, y, x):
+        self.last = 2.0
+        found = self.last * y + x[0] * x[1]
+        self.last = 1.0
+        return found
+
+
+def test_tuples_of_inputs_are_no_memory():
+    """A second call gets another tuple, with other nodes."""
+    program = record(Memory().step, [np.ones((1, 2)), (np.ones((1, 2)), np.ones((1, 2)))]).program
+    np.testing.assert_array_equal(program(*np.full((3, 1, 1, 2), 3.0))[0], [[[15.0, 15.0]]])

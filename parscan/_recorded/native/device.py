@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import llvmlite
@@ -31,8 +31,10 @@ from .routine import Inline
 from .text import Register, UnsupportedError, literal, word
 
 BY_VALUE = 7 << 9
-"""Bytes of constants up to which they are a parameter of the kernel, where threads read them as fast as registers. All
-parameters together have 4 KB."""
+"""Bytes of constants up to which they are a parameter of the kernel, where threads read them as fast as registers."""
+
+PARAMETERS = 4000
+"""Bytes of all parameters of a kernel; a device takes 4 KB."""
 
 ALIGNED = 16
 """Bytes at which constants begin."""
@@ -119,7 +121,7 @@ class DeviceKernel:
     @property
     def is_by_value(self) -> bool:
         """Whether constants are a parameter, and not in memory."""
-        return bool(self.table.nbytes <= BY_VALUE)
+        return bool(self.table.nbytes <= min(BY_VALUE, PARAMETERS - 8 * len(self.arguments)))
 
     @cached_property
     def text(self) -> str:
@@ -284,7 +286,7 @@ def ptx(kernel: DeviceKernel, capability: tuple[int, int]) -> str:
         raise UnsupportedError(f"cannot be compiled for a device: {error}") from error
 
 
-@cache
+@lru_cache(64)
 def _functions(declarations: tuple[str, ...]) -> bytes:
     """Functions of the C library by those of NVIDIA's, with all that they need of it, as LLVM's code."""
     import llvmlite.binding as llvm  # noqa: PLC0415

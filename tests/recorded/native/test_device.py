@@ -1,5 +1,6 @@
 """Kernels of devices that are written in LLVM's language: by the CPU against NumPy, and as PTX."""
 
+from dataclasses import replace
 from importlib import import_module
 
 import numpy as np
@@ -91,6 +92,12 @@ def test_constants_are_parameters_or_in_memory():
     assert not large.is_by_value
     assert f".b8 parscan_kernel_param_0[{small.table.nbytes}]" in ptx(small, (9, 0))
     assert "ld.global" in ptx(large, (9, 0))
+
+
+def test_many_arguments_leave_no_room_for_constants():
+    kernel = evaluating(record(*gru(np.float64, 8)).program)
+    assert kernel.is_by_value
+    assert not replace(kernel, arguments=tuple(f"i64 %n{k}" for k in range(120))).is_by_value
 
 
 def test_other_constants_are_the_same_text():
