@@ -34,7 +34,7 @@ DIFFERENT = {
 NEVER_CODE = {
     *("test_classes", "test_inital_maxstep", "test_zero_interval", "test_no_integration", "test_no_integration_class"),
     *("test_empty", "test_OdeSolution", "test_num_jac", "test_num_jac_sparse", "test_ConstantDenseOutput"),
-    *("test_initial_state_finiteness", "test_integration_sparse_difference"),
+    *("test_initial_state_finiteness", "test_integration_sparse_difference", "test_integration_complex_sparse"),
 }
 """Tests that solve nothing, or nothing that machine code could solve."""
 
