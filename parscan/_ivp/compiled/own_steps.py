@@ -20,9 +20,14 @@ if TYPE_CHECKING:
 OTHERWISE = 0.02
 """Seconds that an adjoint takes without machine code, about."""
 
-PER_CUBE, LONGEST = 2e-10, 0.1
-"""Seconds of a step for the third power of the rows of its linear system, about, and of all steps at most: systems of
-large problems are smaller in other ways of solving them, which do not have all stages in one."""
+PER_CUBE = 2e-10
+"""Seconds of a step for the third power of the rows of its linear system, about: it has all stages in one."""
+
+SHORT, LONGEST = 0.005, 0.1
+"""
+Seconds that all steps may take by this estimate: where variational equations of few parameters, and where solutions on
+a mesh take over. Those use that entries of Jacobians are zero, and have smaller systems.
+"""
 
 SHIFT = 0.1
 """Largest difference from the solution at the end of a step, as a share of the changes in the steps beside it."""
@@ -35,7 +40,7 @@ LEAST = 1e-300
 
 def on_own_steps(
     problem: Problem, recording: Recording, parameters: tuple[Any, ...], numbers: tuple[int, ...], steps: Steps,
-    parts: int, solution: tuple[Array, Array], grad_y: Array,
+    parts: int, solution: tuple[Array, Array], grad_y: Array, longest: float = LONGEST,
 ) -> Backwards:  # fmt: skip
     """
     The adjoint of a solution with the gradient `(n, N)` by its states at some times.
@@ -55,6 +60,8 @@ def on_own_steps(
     steps : Steps
     parts : int
     solution : tuple of arrays, shapes (N,) and (n, N)
+    longest : float
+        Seconds that it may take by an estimate.
 
     Raises
     ------
@@ -70,7 +77,7 @@ def on_own_steps(
         "has no steps": count < 1,
         "has too many parameters": width > MOST,
         "has too many steps": count * n * (STAGES + 1) > MOST_NUMBERS,
-        "has large systems": count * (STAGES * n) ** 3 * PER_CUBE > LONGEST,
+        "has large systems": count * (STAGES * n) ** 3 * PER_CUBE > longest,
     }.items():
         if is_so:
             raise NoCodeError(reason)

@@ -23,7 +23,7 @@ from .corners import places_in
 from .discrete_adjoint import Backwards, backwards, shorter
 from .march import BUSY, FEWEST, FINISHED, ORDER, least_of
 from .march import FIRST as ATTEMPTS
-from .own_steps import on_own_steps
+from .own_steps import LONGEST, SHORT, on_own_steps
 from .parts import wide
 from .recorded import FIRST, STATE, Recorded
 from .solvers import EXPLICIT, MAKERS, RADAU, ROSENBROCK, stiff_method
@@ -101,21 +101,22 @@ class Variational:
         """
         The gradient for that by states at some times, by parameters in their structure; raises `NoCodeError`.
 
-        Of stiff solutions, the adjoint of their steps gives it, where that has machine code; otherwise few parameters
-        have variational equations.
+        Of stiff solutions, the adjoint of their steps gives it, where that has machine code and is quick; otherwise few
+        parameters have variational equations.
         """
         self.told, why = "", ""
-        if self._is_stiff:
-            try:
-                return self._by_adjoint(self._sought(params), y, times, mesh, grad_y)
-            except NoCodeError as refusal:
-                why = f": for the adjoint of the steps, it {refusal}"
-        args, plan = self._problem.args, self._known(_key("gradient", params))
+        plan = None if self._is_stiff else self._known(_key("gradient", params))
         if plan is None:
             sought = self._sought(params)
-            if sum(sizes(sought.chosen, args, 0)) > FEW:
-                return self._by_adjoint(sought, y, times, mesh, grad_y)
-            plan = self._planned(_key("gradient", params), sought.chosen)
+            is_few = sum(sizes(sought.chosen, self._problem.args, 0)) <= FEW
+            if self._is_stiff or not is_few:
+                try:
+                    return self._by_adjoint(sought, y, times, mesh, grad_y, SHORT if is_few else LONGEST)
+                except NoCodeError as refusal:
+                    if not is_few:
+                        raise
+                    why = f": for the adjoint of the steps, it {refusal}"
+            plan = self._known(_key("gradient", params)) or self._planned(_key("gradient", params), sought.chosen)
         plan.system.buy()
         xp, found = array_namespace(grad_y), self._solved(plan, times)
         self.told = f"the last gradient by variational equations{why}"
@@ -134,10 +135,12 @@ class Variational:
                 notes[key] = found
         return found
 
-    def _by_adjoint(self, sought: Sought, y: Array, times: Array, mesh: Array, grad_y: Array) -> Any:
-        """The gradient by the adjoint of the steps; raises `NoCodeError`."""
+    def _by_adjoint(
+        self, sought: Sought, y: Array, times: Array, mesh: Array, grad_y: Array, longest: float
+    ) -> Any:  # fmt: skip
+        """The gradient by the adjoint of the steps, which may take so many seconds; raises `NoCodeError`."""
         assert sought.resolved is not None
-        return self._joined(sought, self._backwards(sought.resolved, y, times, mesh, grad_y).sums)
+        return self._joined(sought, self._backwards(sought.resolved, y, times, mesh, grad_y, longest).sums)
 
     def _joined(self, sought: Sought, sums: Array) -> Any:
         """A gradient in the structure of its parameters."""
@@ -149,13 +152,15 @@ class Variational:
     def adjoint(self, y: Array, times: Array, mesh: Array, grad_y: Array) -> Adjoint:
         """Gradients with respect to the states at the nodes `mesh`; raises `NoCodeError`."""
         resolved = Resolved(self._recorded.recording, (), None, ())
-        found = self._backwards(resolved, y, times, mesh, grad_y)
+        found = self._backwards(resolved, y, times, mesh, grad_y, LONGEST)
         xp, way = array_namespace(y), -1.0 if self._problem.span[1] < self._problem.span[0] else 1.0
         places = xp.searchsorted(way * found.nodes, way * mesh)
         states = xp.astype(xp.permute_dims(xp.take(found.states, places, axis=0), (1, 0)), y.dtype)
         return Adjoint(states, xp.asarray(states[:, 0], copy=True))
 
-    def _backwards(self, resolved: Resolved, y: Array, times: Array, mesh: Array, grad_y: Array) -> Backwards:
+    def _backwards(
+        self, resolved: Resolved, y: Array, times: Array, mesh: Array, grad_y: Array, longest: float
+    ) -> Backwards:  # fmt: skip
         """The adjoint of the steps; raises `NoCodeError`."""
         problem, self.told = self._problem, ""
         if problem.breaks is not None or not self.stands():
@@ -164,7 +169,7 @@ class Variational:
         recording, numbers, solution = resolved.recording, resolved.numbers, (times, y)
         if self._is_stiff:
             steps = self._steps, self._parts
-            found = on_own_steps(problem, recording, parameters, numbers, *steps, solution, grad_y)
+            found = on_own_steps(problem, recording, parameters, numbers, *steps, solution, grad_y, longest)
         else:
             nodes = mesh if self._parts == 1 else shorter(mesh, self._parts)
             found = backwards(problem, recording, parameters, numbers, solution, nodes, grad_y)

@@ -62,8 +62,9 @@ differences, as shares: errors by their sixth power are as small as those by rou
 
 @pytest.fixture(autouse=True)
 def paid(monkeypatch):
-    """Whatever machine code costs, it pays."""
+    """Whatever machine code costs, it pays, and whatever time it takes."""
     monkeypatch.setattr(CODES, "buys", lambda *args: True)
+    monkeypatch.setattr("parscan._ivp.compiled.variational.SHORT", 1.0)
 
 
 @pytest.fixture
@@ -216,7 +217,7 @@ def test_large_systems_are_left_to_others(used, monkeypatch):
     assert sol.derivatives.endswith(
         "; the last gradient by the adjoint of Radau IIA of order 13 on the steps of the solution"
     )
-    monkeypatch.setattr(own_steps, "LONGEST", 0.0)
+    monkeypatch.setattr("parscan._ivp.compiled.variational.SHORT", 0.0)
     assert sol.gradient([[1.0]], "p") == pytest.approx(found, rel=1e-3)
     assert len(used) == 1
     assert sol.derivatives.endswith("variational equations: for the adjoint of the steps, it has large systems")
