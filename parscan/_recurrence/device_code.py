@@ -43,6 +43,10 @@ ENOUGH = 4
 """Sequences are enough for the loop if there are as many as one such part of the threads that keep a device busy."""
 
 
+PIECE = 4_000_000
+"""Operations of a launch of the loop, one after the other: some hundredths of a second. Some drivers end launches of
+more than two seconds."""
+
 A_KERNEL, PER_OPERATION = 0.2, 3e-4
 """Seconds to compile and load a kernel of a small step, and what each operation adds."""
 
@@ -125,17 +129,21 @@ class TangentsOnDevice(CompiledTangents):
 class DeviceLoop:
     """The loop over a batch; used like a `Loop`."""
 
-    def __init__(self, marches: Marches) -> None:
-        self.marches = marches
+    def __init__(self, marches: Marches, operations: int) -> None:
+        self.marches, self.operations = marches, operations
 
     def run(
         self, state: Array, inputs: Sequence[Array], out: Array, begin: int, end: int,
         report: Callable[[int], object] | None = None,
     ) -> bool:  # fmt: skip
         """Evaluate the steps `begin` to `end`; whether states are finite is not found out."""
-        self.marches.run(state[None, ...], out, Span(begin, end, end - begin), 0, end - begin)
-        if report is not None:
-            report(end)
+        most = max(1, PIECE // max(self.operations, 1))
+        for first in range(begin, end, most):
+            last = min(first + most, end)
+            self.marches.run(state[None, ...], out, Span(first, last, last - first), 0, last - first)
+            state = out[last - 1, ...]
+            if report is not None:
+                report(last)
         return False
 
 
@@ -245,7 +253,8 @@ def _made(
             products, refusal = None, str(error)
     batch, kind = tuple(states.shape[1:-1]), recorded.program.arguments[0].dtype
     row = int(states.shape[-1]) * itemsize(states.dtype)
-    looped: Any = DeviceLoop(Marches(loop, products, refusal, recorded.inputs, batch, row, kind.itemsize))
+    marches = Marches(loop, products, refusal, recorded.inputs, batch, row, kind.itemsize)
+    looped: Any = DeviceLoop(marches, recorded.program.operations)
     code = DeviceCode(step, None, looped, evaluator=evaluator)
     _compare(code, states, after)
     return code

@@ -63,6 +63,14 @@ def test_auto_takes_newton_then_the_loop(launcher):
     assert 3 <= len(marched) <= 2 * sol.iterations + 4
 
 
+def test_a_long_loop_is_launched_in_pieces(launcher, monkeypatch):
+    monkeypatch.setattr("parscan._recurrence.device_code.PIECE", 1000)
+    seen = []
+    solved(launcher, method="sequential", progress=lambda progress: seen.append(progress.done))
+    assert len([threads for threads in launcher.launched if threads == 1]) > 5
+    assert len(set(seen)) > 5
+
+
 def test_auto_takes_the_loop_for_wide_batches(launcher):
     sol = solved(launcher, (70,))
     assert sol.method == "sequential"

@@ -7,13 +7,18 @@ import numpy as np
 import pytest
 from cuda_child import needs_toolkit
 from device_kernels import calls, doubles, evaluated, evaluating, gru, needs_libdevice
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from of_operations import BOOLEANS, EXACT, pairs, ulps
+from random_programs import ANY
 
 from parscan._recorded.array import apply
+from parscan._recorded.differentiate import jacobian
 from parscan._recorded.native.device import KNOWN, ptx
 from parscan._recorded.native.text import UnsupportedError
 from parscan._recorded.operations import OPERATIONS
 from parscan._recorded.record import record
+from parscan._recorded.tangents import along
 
 DTYPES = [np.float64, np.float32]
 
@@ -28,12 +33,12 @@ def everything(dtype):
     def function(x):
         found = []
         for name, arity in zip(NAMES, ARITIES, strict=True):
-            given = [x[k] for k in range(arity)]
+            operands = [x[k] for k in range(arity)]
             if name in BOOLEAN:
-                given = [one > 0.5 for one in given]
+                operands = [one > 0.5 for one in operands]
             if name == "where":
-                given[0] = given[0] > 0.5
-            found.append(apply(name, *given).astype(dtype))
+                operands[0] = operands[0] > 0.5
+            found.append(apply(name, *operands).astype(dtype))
         return np.stack(found)
 
     return record(function, [np.ones(3, dtype)]).program
@@ -43,9 +48,9 @@ def everything(dtype):
 def test_every_operation_gives_what_numpy_gives(dtype):
     program = everything(dtype)
     x, y = pairs(dtype)
-    given = np.stack([x, y, x[::-1]], axis=1)
-    (expected,) = program(given)
-    (found,) = evaluated(program, given)
+    rows = np.stack([x, y, x[::-1]], axis=1)
+    (expected,) = program(rows)
+    (found,) = evaluated(program, rows)
     for k, name in enumerate(OPERATIONS):
         limit = 0.0 if name in EXACT else 16.0 if name == "logaddexp" else 4.0
         assert ulps(found[:, k], expected[:, k]).max() <= limit, name
@@ -83,6 +88,31 @@ def test_a_program_with_products_and_vectors(n, dtype):
     rows = [rng.normal(size=(7, 1, n)).astype(dtype) for _ in range(2)]
     (found,) = evaluated(program, *rows)
     np.testing.assert_allclose(found, program(*rows)[0], rtol=30 * np.finfo(dtype).eps, atol=10 * np.finfo(dtype).eps)
+
+
+@settings(max_examples=20)
+@given(ANY, st.sampled_from([1, 2, 3, 5, 17]), st.integers(0, 9), st.sampled_from(["float32", "float64"]))
+def test_random_programs(function, size, seed, dtype):
+    """Values, and derivatives along two directions, against NumPy's of the same program and of its Jacobian."""
+    rows = [np.random.default_rng(seed).uniform(-1.5, 1.5, (4, size)).astype(dtype) for _ in range(2)]
+    recording = record(function, [one[0] for one in rows])
+    program, accuracy = recording.program, 1e-11 if dtype == "float64" else 2e-3
+    (expected,) = program(*rows)
+    (found,) = evaluated(program, *rows)
+    np.testing.assert_allclose(found, expected, rtol=accuracy, atol=accuracy)
+    if program.dtypes[0] != dtype or np.shape(expected) != (4, size):
+        return
+    directions = np.random.default_rng(1).standard_normal((4, size, 2)).astype(dtype)
+    places, columns, entries = jacobian(recording.graph, recording.result, recording.arguments[0])
+    matrices = np.zeros((4, size, size))
+    matrices[:, places, columns] = recording.extract(entries)(*rows)[0]
+    _, products = evaluated(along(program, 2), rows[0], directions, rows[1])
+    with np.errstate(all="ignore"):
+        exact = matrices @ directions
+    some = np.isfinite(exact)
+    np.testing.assert_allclose(
+        products[some], exact[some], rtol=10 * accuracy, atol=10 * accuracy * (1 + np.abs(exact[some]).max(initial=0))
+    )
 
 
 @needs_libdevice
