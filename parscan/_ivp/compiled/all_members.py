@@ -235,7 +235,7 @@ class AllMembers:
             is_bent, watches, before = True, False, nothing_known(before.shares)
         rounds = self._rounds(y0, looser, before, is_bent=is_bent)
         if bent is not None:
-            rounds.bend(twice[bent])
+            rounds.bend(bent % count)
         rounds.first(first, self._apart_first(first, count) if self._is_complex else None)
         crossing = self._crossing(alone, first, count)
         if crossing.shape[0]:

@@ -5,7 +5,7 @@ import pytest
 from scipy.integrate import solve_ivp as scipys
 
 from parscan import solve_ivp
-from parscan._ivp.compiled import all_members
+from parscan._ivp.compiled import all_members, members
 
 SPEEDS = np.random.default_rng(0).uniform(0.5, 2.0, 60)
 
@@ -52,14 +52,24 @@ def test_guards_that_are_not_reached_cost_no_marches(watched, times):
     assert set(watched) == {True, False}
 
 
+@pytest.mark.parametrize("together", [60, 32])
 @pytest.mark.parametrize("rtol", [1e-4, 1e-7])
-def test_guards_that_few_members_reach(watched, rtol):
-    """These are judged as before: theirs are not errors that follow from tolerances."""
+def test_guards_that_few_members_reach(watched, rtol, together, monkeypatch):
+    """Errors of these are not judged as if they followed from tolerances."""
+    bent, bend = set(), all_members._native().Rounds.bend
+
+    def noted(self, members):
+        bent.update((len(self.errors), int(member)) for member in members)
+        bend(self, members)
+
+    monkeypatch.setattr(all_members._native().Rounds, "bend", noted)
+    monkeypatch.setattr(members.Members, "together", (together, 1 << 20))
     floor = np.where(np.arange(60) % 30 == 7, 0.25, -1.0)
     for _ in range(4):
         sol = solved(guarded, floor, rtol, t_eval=[10.0])
         assert sol.success
     assert all(watched)
+    assert bent == ({(60, 7), (60, 37)} if together == 60 else {(32, 7), (28, 5)})
     for k in (7, 37, 20):
         one = scipys(
             guarded, (0, 10), [2.0, 0.0], "DOP853", rtol=1e-12, atol=1e-12, max_step=0.01, args=(SPEEDS[k], floor[k])
