@@ -119,6 +119,12 @@ class Argument:
         """Largest number in a few states."""
         return max((size_of(y) for _, y in self._points.sample()), default=0.0)
 
+    @cached_property
+    def _largest_value(self) -> float:
+        """Largest number in the function's values for them: slopes may be far smaller than states, or larger."""
+        leaf = self._leaves[0]
+        return max((size_of(self._varied.values(0, leaf, y, times)) for times, y in self._points.sample()), default=0.0)
+
     @property
     def _size(self) -> float:
         """Largest size that is assumed for an entry, from the size of the states."""
@@ -132,7 +138,7 @@ class Argument:
 
     def _noise(self, entry: Entry) -> float:
         """Rounding error of a derivative by an entry."""
-        return machine_epsilon(self._points.y0.dtype) * self._largest_state / abs(entry.change)
+        return machine_epsilon(self._points.y0.dtype) * self._largest_value / abs(entry.change)
 
     def _sampled(self, entry: Entry) -> list[Array] | None:
         """Derivatives by an entry at a sample of states; None if the function rejects the change."""
@@ -182,7 +188,7 @@ class Argument:
                 found = [slopes(size), slopes(size / 2)]
         except Exception:  # the function may reject such arguments
             return False
-        noise = machine_epsilon(self._points.y0.dtype) * self._largest_state / size
+        noise = machine_epsilon(self._points.y0.dtype) * self._largest_value / size
         return not furthest(*found) <= BENT * max(map(size_of, found[1]), default=0.0) + ROUNDINGS * noise
 
     def _nearer(self, entry: Entry) -> Entry:

@@ -136,16 +136,15 @@ def by_differences(points: Points, key: int, like: Array, *, kinked: bool = Fals
     epsilon = machine_epsilon(like.dtype)
     with quiet(), noting_integers(f"args[{key}]", varied.tree):
         for position, leaf in enumerate(varied.leaves):
-            for size, changed in _changed(leaf, epsilon):
+            for place, changed in _changed(leaf, epsilon):
                 parts = []
                 for begin, end in stretches(points.y0, like.shape[0], prod(like.shape[1:]), stacks=points.stacks):
                     y, times = points.before(begin, end), slice(begin, end)
                     every = []
                     for share in (1.0, SHORT) if kinked else (1.0,):
-                        ahead, behind = (
-                            varied.values(position, changed(sign * share), y, times) for sign in (1.0, -1.0)
-                        )
-                        every.append((ahead - behind) / (2 * share * size))
+                        ends = [changed(sign * share) for sign in (1.0, -1.0)]
+                        ahead, behind = (varied.values(position, end, y, times) for end in ends)
+                        every.append((ahead - behind) / (_entry(ends[0], place) - _entry(ends[1], place)))
                     parts.append(_shorter(every[0], every[-1]))
                 found.append(xp.concat(parts))
     return xp.stack(found, axis=-1) if found else xp.zeros((*like.shape, 0), dtype=like.dtype)
@@ -161,11 +160,16 @@ def _shorter(own: Array, other: Array) -> Array:
     )
 
 
-def _changed(leaf: Leaf, epsilon: float) -> Iterator[tuple[float, Callable[[float], Leaf]]]:
-    """For each entry of a leaf, the size of a change, and the leaf changed by it, times a sign."""
+def _entry(leaf: Leaf, place: int) -> float:
+    """An entry of a leaf: one that was changed is rounded, to fewer digits than values may have."""
+    return leaf if isinstance(leaf, float) else float(array_namespace(leaf).reshape(leaf, (-1,))[place])
+
+
+def _changed(leaf: Leaf, epsilon: float) -> Iterator[tuple[int, Callable[[float], Leaf]]]:
+    """For each entry of a leaf, its place, and the leaf with a change of it, times a sign."""
     if isinstance(leaf, float):
         size = epsilon**POWER * (abs(leaf) or 1.0)
-        yield size, lambda sign: leaf + sign * size
+        yield 0, lambda sign: leaf + sign * size
         return
     xp = array_namespace(leaf)
     flat = xp.reshape(leaf, (-1,))
@@ -177,4 +181,4 @@ def _changed(leaf: Leaf, epsilon: float) -> Iterator[tuple[float, Callable[[floa
         def changed(sign: float, unit: Array = unit, size: float = size) -> Leaf:
             return xp.reshape(flat + sign * size * unit, leaf.shape)
 
-        yield size, changed
+        yield k, changed

@@ -21,6 +21,10 @@ AT_ONCE, FEWEST = 256, 3
 POINTS, JUMP = 64, 0.2
 """Parts of an interval, and share of a range within one of them that shows a jump: solvers may err there."""
 
+COARSE, COARSER, SHRUNK = 24, 8, 1 / 200
+"""Parts of a few intervals between whose ends fourth differences are taken, also of parts shorter by the second number;
+and the share to which they shrink then unless there is a jump or a kink."""
+
 ITERATIONS = 5
 """Largest number of iterations of Newton's method on a few intervals."""
 
@@ -67,7 +71,8 @@ def reject_others(
     parts = [given.part(slice(k, k + FEWEST)) for k in range(0, given.intervals, FEWEST - 1)]
     sizes = [_found(rhs, method, part, scale) for part in parts]
     if min(sizes) == inf or any(
-        FAR < size < inf and not _jumps(rhs, part) for size, part in zip(sizes, parts, strict=True)
+        FAR < size < inf and not _jumps(rhs, part) and size > _explained(rhs, part, scale)
+        for size, part in zip(sizes, parts, strict=True)
     ):
         raise RuntimeError(CHANGED)
 
@@ -80,6 +85,30 @@ def _jumps(rhs: RightHandSide, part: PiecewisePolynomial) -> bool:
         values = rhs(times, part.evaluate(times))
         changes, range_ = xp.abs(values[1:, ...] - values[:-1, ...]), xp.max(values, axis=0) - xp.min(values, axis=0)
         return bool(xp.any(xp.max(changes, axis=0) > JUMP * range_))
+
+
+def _explained(rhs: RightHandSide, part: PiecewisePolynomial, scale: Scale) -> float:
+    """
+    How far a solution may be off, in tolerances, for jumps and kinks of the right-hand side along a part; 0 for none.
+
+    Fourth differences of a smooth function shrink by 4096 if the distance of its points shrinks by 8, those at a kink
+    by 8, those at a jump not at all. By a jump that it does not see, a method errs by no more than the jump times the
+    length of the part; by a kink, about as much as by a jump as large as the kink makes in an eighth of an interval.
+    """
+    xp, first, last = part.xp, part.t[0], part.t[-1]
+    times = first + (last - first) * (xp.arange(COARSE * COARSER + 1, dtype=part.t.dtype) / (COARSE * COARSER))
+    with quiet():
+        values = rhs(times, part.evaluate(times))
+        fine, coarse = (xp.max(_fourth(values[::stride, ...]), axis=0) for stride in (1, COARSER))
+        off = xp.where(fine > SHRUNK * coarse, coarse, xp.zeros_like(coarse)) * xp.abs(last - first)
+        sizes = scale.relative(off[None, ...] + 0 * part.y[1:, ...], part)
+    return float(xp.max(xp.where(xp.isfinite(sizes), sizes, xp.zeros_like(sizes))))
+
+
+def _fourth(values: Array) -> Array:
+    """Sizes of fourth differences."""
+    outer, inner = values[:-4, ...] + values[4:, ...], values[1:-3, ...] + values[3:-1, ...]
+    return array_namespace(values).abs(outer - 4 * inner + 6 * values[2:-2, ...])
 
 
 def _found(rhs: RightHandSide, method: Discretisation, part: PiecewisePolynomial, scale: Scale) -> float:

@@ -76,6 +76,8 @@ def _held(rhs: RightHandSide, solution: PiecewisePolynomial, times: Array) -> di
     xp = solution.xp
     nodes = xp.nonzero(solution.mesh.at_breaks)[0]
     nodes = nodes[(nodes > 0) & (nodes < solution.intervals)]
+    if not nodes.shape[0]:
+        return {}
     states = xp.take(solution.y, nodes, axis=0)
     with quiet():
         before, after = rhs(xp.take(solution.ends, nodes - 1), states), rhs(xp.take(solution.begins, nodes), states)

@@ -160,3 +160,29 @@ def test_a_function_that_bends_within_the_change_of_a_parameter(rate, method):
     last[0, -1] = 1
     exact = 2 * rate * np.sin(rate * 0.3) * np.exp(-2 * np.cos(rate * 0.3))
     assert sol.gradient(last, "a") == pytest.approx(exact, rel=1e-5)
+
+
+@pytest.mark.parametrize("scale", [1e-100, 1e-6, 1e9, 1e200])
+def test_differences_where_slopes_are_far_smaller_or_larger_than_states(scale):
+    """Rounding errors of a derivative are those of the values, not of the states."""
+    for span in (1e-9, 1.0, 1e9):
+        sol = solve_ivp(
+            lambda t, y, a, b, span=span: [(-a * y[0] + b * scale) / span], (0, 2 * span), [0.5 * scale], "Radau",
+            [2 * span], args=(0.7, np.array(0.3)), rtol=1e-9, atol=1e-11 * scale, compile=False,
+        )  # fmt: skip
+        by_a, by_b = sol.gradient([[1.0]])
+        rest = np.exp(-1.4)
+        assert by_b / scale == pytest.approx((1 - rest) / 0.7, rel=1e-7)
+        by_decay = -2 * 0.5 * rest + 0.3 * (2 * rest / 0.7 - (1 - rest) / 0.49)
+        assert by_a / scale == pytest.approx(by_decay, rel=1e-7)
+
+
+def test_jacobians_by_differences_of_parameters_in_single_precision():
+    """The change of a parameter is rounded: quotients are of the change that is left."""
+    options = {"t_eval": [2.0], "rtol": 1e-10, "atol": 1e-12, "compile": False}
+    own = np.array([0.7, 0.3], np.float32)
+    sol = solve_ivp(lambda t, y, p: [-p[0] * y[0] + p[1]], (0, 2), [0.5], "Radau", args=(own,), **options)
+    double = solve_ivp(
+        lambda t, y, p: [-p[0] * y[0] + p[1]], (0, 2), [0.5], "Radau", args=(own.astype(float),), **options
+    )
+    assert np.allclose(sol.jacobian("p"), double.jacobian("p"), rtol=1e-7)

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from parscan import solve_ivp
+from parscan._ivp.core.scale import Scale
+from parscan._ivp.sensitivities.stale_check import _explained
 
 T = np.linspace(0, 10, 201)
 TABLE = np.sin(T)
@@ -81,3 +83,18 @@ def test_many_jumps_that_a_solver_stepped_over_are_no_change(w, rtol):
         atol=rtol * 1e-2,
     )  # fmt: skip
     assert np.allclose(sol.adjoint(np.ones_like(sol.y)).y0, np.exp(-0.03 * end), rtol=1e-8)
+
+
+def test_weak_jumps_and_kinks_that_a_solver_resolved_badly_are_no_change():
+    """A jump of a hundredth of the slopes' range, on a solution that turns fast, costs some hundred tolerances."""
+    w = 21.34
+    sol = solve_ivp(
+        lambda t, y, d: [y[1], -(w**2) * y[0] - d * np.sign(y[1])], (0, 3), [1.0, 0.3 * w], "RK45", [3.0],
+        args=(0.24,), rtol=1e-6, atol=1e-8,
+    )  # fmt: skip
+    assert np.all(np.isfinite(sol.gradient(np.ones_like(sol.y), "d")))
+    given, scale = sol._solution._found.solution, Scale(1e-6, np.asarray(1e-8))
+    smooth = given.part(slice(0, 3))
+    assert _explained(lambda t, y: np.stack([y[:, 1], -(w**2) * y[:, 0]], axis=1), smooth, scale) == 0
+    weak = _explained(lambda t, y: np.stack([y[:, 1], -0.24 * np.sign(t - smooth.t[1])], axis=1), smooth, scale)
+    assert weak > 300

@@ -1,5 +1,7 @@
 """Kinks of functions that are not recorded: they are found along the solution, and become nodes."""
 
+from dataclasses import replace
+
 import array_api_strict as strict
 import numpy as np
 import pytest
@@ -145,3 +147,12 @@ def test_more_kinks_than_can_be_located_are_warned_of(monkeypatch):
     sol = solve_ivp(fun, (0, 5), [start], "Radau", t_eval=[5.0], args=args, rtol=1e-7, atol=1e-9)
     with pytest.warns(KinkWarning, match="more kinks of `fun` than can be located"):
         sol.adjoint(np.ones((1, 1)))
+
+
+def test_kinks_at_the_ends_of_the_span_add_no_nodes():
+    sol = solve_ivp(lambda t, y: [-y[0]], (0, 1), [1.0], "Radau", rtol=1e-6, compile=False)
+    found = sol._solution._found
+    for end in (0, -1):
+        times = found.solution.t[[end]]
+        kinked = replace(found.solution, breaks=times)
+        assert with_kinks._held(found.rhs, kinked, times) == {}
