@@ -12,7 +12,7 @@ import builtins
 import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from operator import attrgetter, is_
+from operator import is_
 from types import CellType, FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -27,9 +27,6 @@ Part = tuple[Callable[[], Any], Look | None]
 FEW_BYTES, FEW = 1 << 16, 64
 """Largest array, and longest list, that are looked at."""
 
-
-NAMES = attrgetter("__module__", "__name__", "__qualname__")
-"""Of functions."""
 
 KEPT = frozenset([list, tuple, set])
 """Types of objects with parts that are kept alive: there are no other references to them."""
@@ -63,9 +60,10 @@ class Glance:
         """Whether the function reads the same objects as before; others may be equal to them."""
         if type(function) is not MethodType if self._function is None else self._function() is not function:
             return False
-        if len(constants) != len(self._constants):
-            return False
-        return (not constants or all(map(is_, constants, self._constants))) and self._look(function)
+        known = self._constants
+        if known or constants:
+            return len(constants) == len(known) and all(map(is_, constants, known)) and self._look(function)
+        return self._look(function)
 
 
 def part(given: Any, look: Look | None) -> Part:
@@ -84,7 +82,8 @@ def of_function(given: FunctionType, _: Any, parts: Sequence[Part]) -> Look:
     """A function: its code, its globals, its defaults, and what its cells hold; these are the same for the same one."""
     if given.__kwdefaults__ is not None:
         raise NoGlanceError
-    code, defaults, names = given.__code__, given.__defaults__, NAMES(given)
+    code, defaults = given.__code__, given.__defaults__
+    module, name, qualified = given.__module__, given.__name__, given.__qualname__
     count, names_of_own = len(given.__closure__ or ()), tuple(vars(given))
     (_, of_globals), (_, of_defaults), _ = parts[:3]
     looks = [(place, look) for place, (_, look) in enumerate(parts[3 : 3 + count]) if look is not None]
@@ -95,8 +94,10 @@ def of_function(given: FunctionType, _: Any, parts: Sequence[Part]) -> Look:
             given.__code__ is code
             and given.__defaults__ is defaults
             and given.__kwdefaults__ is None
-            and NAMES(given) == names
-            and tuple(given.__dict__) == names_of_own
+            and given.__name__ is name  # an equal name is compared in the usual way
+            and given.__qualname__ is qualified
+            and given.__module__ is module
+            and (tuple(given.__dict__) == names_of_own if names_of_own else not given.__dict__)
             and (of_globals is None or of_globals(given.__globals__))  # None: who looks at this function looks at them
         )
 
@@ -133,7 +134,7 @@ def of_space(given: dict[str, Any], names: dict[str, bool], parts: Sequence[Part
         for name, expected, inner in others:
             if name in given or own.get(name) is not expected() or inner is not None:
                 return False
-        return get("__name__") == called
+        return get("__name__") is called or get("__name__") == called
 
     return look if names else lambda given: given.get("__name__") == called
 
@@ -151,7 +152,7 @@ def of_module(_: ModuleType, names: dict[str, bool], parts: Sequence[Part]) -> L
             found = getattr(given, name, look)
             if found is not wanted() or (inner is not None and not inner(found)):
                 return False
-        return not any(hasattr(given, name) for name in missing)
+        return not missing or not any(hasattr(given, name) for name in missing)
 
     return look
 

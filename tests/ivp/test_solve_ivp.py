@@ -43,7 +43,7 @@ def test_like_scipy(method, span):
 def test_the_error_is_within_the_tolerance(rtol, road):
     sol = solve_ivp(pendulum, (0, 20), [1.0, 0.0], rtol=rtol, atol=rtol)
     expected = exact(pendulum, (0, 20), [1.0, 0.0], [20.0])
-    assert sol.method == {"calls": "Radau", "code": "Taylor" if rtol < 1e-8 else "DOP853"}[road]
+    assert sol.method == {"calls": "Radau", "code": "Taylor" if rtol < 1e-5 else "DOP853"}[road]
     assert np.abs(sol.y[:, -1] - expected[:, 0]).max() <= 10 * rtol
 
 

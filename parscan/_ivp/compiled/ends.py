@@ -13,11 +13,12 @@ from ..._engine.termination import Termination
 from ..._functions.verify import share_of
 from ..._recorded.native.status import Status
 from ..result.result import IvpResult, IvpStatus
+from . import accuracy
 from .accuracy import BETWEEN, FAR, GAIN, LOOSER, WANTED, Known, are_alike, known_of
 from .alike import are_like, gives, sample_of
 from .later import field, field_between, solve_of
 from .march import FEWEST, ORDER, least_of
-from .recorded import STRIDE, Recorded
+from .recorded import Recorded
 from .solvers import METHODS, NONSTIFF, TAYLOR, begins_with, order_for
 from .trial import MANY
 from .unusual import Unusual
@@ -38,6 +39,9 @@ FLOATS = frozenset([float])
 
 EXACT = 2**53
 """Integers up to this size are floats as well."""
+
+LONG = min(MANY, accuracy.LONG)
+"""Least number of steps that may be odd."""
 
 LONGER = LOOSER ** (1 / ORDER)
 """Ratio of the longest steps of both marches."""
@@ -63,29 +67,32 @@ class Plan:
     Attributes
     ----------
     span : tuple of float
+    rtol, atol : float
     known : Known
-    least_share : float
-        Least share of the tolerances.
     equal : float
         Relative difference of values that counts as none.
+    share : float
+        Share of the tolerances that the march has.
+    most : float
+        Largest error at the end, in tolerances.
     march : tuple
-        Share of the tolerances that the march has; its tolerances, and the factor of the other one's; and the longest
-        steps of both.
+        The tolerances of the march, and the factor of the other one's; and the longest steps of both.
     """
 
-    __slots__ = ("_atol", "_least", "_rtol", "equal", "known", "least_share", "march", "span")
+    __slots__ = ("_least", "atol", "equal", "known", "march", "most", "rtol", "share", "span")
 
     def __init__(self, span: tuple[float, float], rtol: float, atol: float, known: Known, least: float, equal: float):
-        self.span, self._rtol, self._atol, self._least = span, rtol, atol, least
-        self.known, self.least_share, self.equal = known, least / rtol, equal
+        self.span, self.rtol, self.atol, self._least = span, rtol, atol, least
+        self.known, self.equal = known, equal
         self.take(1.0)
 
     def take(self, share: float) -> None:
-        """Have another share of the tolerances."""
-        begin, end = self.span
+        """Have another share of the tolerances, as far as rounding allows."""
+        (begin, end), least = self.span, self._least / self.rtol
+        self.share = share = max(share, least)
         longest = abs(end - begin) / FEWEST * share ** (1 / ORDER)
-        tolerances = max(self._rtol * share, self._least), self._atol * share, LOOSER
-        self.march = share, tolerances, (longest, longest * LONGER)
+        tolerances = max(self.rtol * share, self._least), self.atol * share, LOOSER
+        self.march, self.most = (tolerances, (longest, longest * LONGER)), WANTED if share > 2 * least else FAR
 
 
 class Times:
@@ -150,22 +157,24 @@ class Ends:
             "status": IvpStatus.FINISHED, "termination": Termination.FINISHED, "success": True, "compiled": True,
             "method": METHODS[method],
         }  # fmt: skip
-        self._before: tuple[Any, ...] = ()
-        """The problem whose solution was compared with the function in a whole sample."""
-        self._args: tuple[Any, ...] = ()
-        self._uses = 0
+        self._before: tuple[Plan | None, tuple[float, ...], tuple[Any, ...]] = None, (), ()
+        """The problem whose solution was compared with the function in a whole sample: plan, numbers and arguments."""
 
-    def numbers(self, y0: Any) -> tuple[float, ...]:
-        """The initial state; raises `Unusual` if it is not one of floats, or if integers are not just as good."""
+    def start(self, y0: Any) -> tuple[float, ...]:
+        """
+        The initial state; raises `Unusual` if it is not one of floats, or if integers are not just as good.
+
+        Whether it is finite is seen by the marches.
+        """
         kind = type(y0)
         if kind is not list and kind is not tuple:
             if kind is not type(self._like) or y0.dtype != self._like.dtype or y0.ndim != 1:
                 raise Unusual
             y0 = y0.tolist()
         found = tuple(y0)
-        if len(found) != self._size or not FLOATS.issuperset(map(type, found)):
+        if not FLOATS.issuperset(map(type, found)):
             found = tuple(map(_exact, found))
-        if not isfinite(sum(found)) or len(found) != self._size:
+        if len(found) != self._size:
             raise Unusual
         return found
 
@@ -178,10 +187,10 @@ class Ends:
         known = plan.known
         if known.method != self._method or self._held not in self._recorded.notes:
             raise Unusual
-        if self._method not in NONSTIFF and known.is_asked:
+        if known.is_asked and self._method not in NONSTIFF:
             raise Unusual
-        if known.share != plan.march[0]:
-            plan.take(max(known.share, plan.least_share))
+        if known.share != plan.share:
+            plan.take(known.share)
         return plan
 
     def times(self, given: Any, span: tuple[float, float]) -> Times:
@@ -198,57 +207,42 @@ class Ends:
         return found
 
     def solved(
-        self, fun: Any, plan: Plan, start: tuple[float, ...], args: tuple[Any, ...], rtol: float, atol: float,
-        recorded: Recorded, wanted: Times | None,
+        self, fun: Any, plan: Plan, start: tuple[float, ...], args: tuple[Any, ...], recorded: Recorded,
+        wanted: Times | None,
     ) -> IvpResult:  # fmt: skip
         """The result; raises `Unusual` if something is out of the ordinary."""
-        known, method, asks, (share, tolerances, longest) = plan.known, self._method, plan.known.is_asked, plan.march
-        parameters = numbers_of(recorded.parameters) if recorded.parameters else ()
-        self._uses = uses = self._uses + 1
+        known, share, asks = plan.known, plan.share, plan.known.is_asked
+        numbers = (*numbers_of(recorded.parameters), *start) if recorded.parameters else start
         idle = self._idle[0] if wanted is None else wanted.idle
         ready = idle.pop() if idle else self._make(0 if wanted is None else wanted.times.shape[0])
         try:
-            if wanted is not ready.wanted and wanted is not None:
-                ready.times[...], ready.wanted = wanted.times, wanted
-            status, steps, _, evaluations, other, _, _, further, error, worst, row, time, least, *slopes = ready.march(
-                *plan.span, start, tolerances, longest, parameters, rtol, atol, uses * STRIDE
-            )
+            if ready.plan is not plan.march or ready.wanted is not wanted:
+                _prepare(ready, plan, wanted)
+            ended, steps, evaluations, error, worst, time, least, *slopes = ready.march(*numbers)
             error /= GAIN
-            if status != FINISHED or other != FINISHED or (asks and steps >= MANY):
+            if not (ended and error <= plan.most) or (steps >= LONG and _is_odd(steps, error, is_asked=asks)):
                 raise Unusual
-            if not error <= (WANTED if share > 2 * plan.least_share else FAR) or are_alike(error, steps + 1):
-                raise Unusual
-            facts = (
-                fun,
-                args,
-                plan.span,
-                start,
-                rtol,
-                atol,
-                recorded.kept() if parameters else recorded,
-                method,
-                share,
-                error,
-            )
-            problem, equal = (plan.span, rtol, start, parameters), plan.equal
-            is_known = problem == self._before and (not args or all(map(is_, args, self._args)))
-            if not (is_known and gives(fun, args, time, ready.y[row + 1].copy(), slopes, least, equal)):
-                self._compare(facts, problem, ready, steps, equal)
+            kept = recorded.kept() if recorded.parameters else recorded
+            facts, before = (fun, args, plan, start, kept, self._method, share, error), self._before
+            is_known = before[0] is plan and before[1] == numbers and (not args or all(map(is_, args, before[2])))
+            if not (is_known and gives(fun, args, time, ready.state.copy(), slopes, least, plan.equal)):
+                self._compare(facts, numbers, ready, steps)
+            y, path = ready.path(steps)
             result = new(IvpResult)
             own = result.__dict__
             own.update(self._fields)
             if wanted is None:
-                own["y"], own["_later"] = ready.y[: steps + 1].copy().T, partial(field, facts, ready.kept(steps))
+                own["y"], own["_later"] = y, (field, facts, path)
             else:
                 if not worst <= BETWEEN * GAIN:
                     raise Unusual
                 own["t"], own["y"] = wanted.times.copy(), ready.values.copy().T
-                own["_later"] = partial(field_between, facts, ready.kept(steps), ready.apart())
+                own["_later"] = field_between, facts, path, ready.apart()
         finally:
             idle.append(ready)
-        known.enter(method, share, error / WANTED if wanted is None else max(error / WANTED, worst / (BETWEEN * GAIN)))
-        own["error_estimate"], own["nfev"] = error, evaluations + further
-        own["npoints"] = own["nfev"]
+        ratio = error / WANTED if wanted is None else max(error / WANTED, worst / (BETWEEN * GAIN))
+        known.enter(self._method, share, ratio)
+        own["error_estimate"], own["nfev"], own["npoints"] = error, evaluations, evaluations
         return result
 
     def _plan(self, begin: Any, end: Any, rtol: float, atol: float) -> Plan:
@@ -267,24 +261,36 @@ class Ends:
         )
         return found
 
-    def _compare(
-        self, facts: tuple[Any, ...], problem: tuple[Any, ...], ready: Ready, steps: int, equal: float
-    ) -> None:
+    def _compare(self, facts: tuple[Any, ...], numbers: tuple[float, ...], ready: Ready, steps: int) -> None:
         """Compare the function with slopes in a sample of the solution."""
         t, y, slopes = ready.t[1 : steps + 1], ready.y[1 : steps + 1], ready.slopes[:steps]
-        fun, args, stacks = *facts[:2], self._recorded.notes["stacks", None]
+        fun, args, plan, *_ = facts
+        stacks = self._recorded.notes["stacks", None]
         some = sample_of(steps, stacks=stacks)
-        if not are_like(fun, args, t[some], y[some], slopes[some], equal, stacks=stacks):
+        if not are_like(fun, args, t[some], y[some], slopes[some], plan.equal, stacks=stacks):
             solve = solve_of(facts, t, y)
             if solve.recorded.is_contradicted(solve.problem(), None, t, y, slopes):
                 raise Unusual
-        self._before, self._args = problem, args
+        self._before = plan, numbers, args
+
+
+def _is_odd(steps: int, error: float, *, is_asked: bool) -> bool:
+    """Whether the number of steps is a reason to look into the method, or into the error."""
+    return (is_asked and steps >= MANY) or are_alike(error, steps + 1)
+
+
+def _prepare(ready: Ready, plan: Plan, wanted: Times | None) -> None:
+    """Write what solves with a plan have in common."""
+    if wanted is not None and wanted is not ready.wanted:
+        ready.wanted = None  # in case that it is not written
+        ready.times[...] = wanted.times
+    ready.prepare(*plan.span, *plan.march, plan.rtol, plan.atol)
+    ready.wanted, ready.plan = wanted, plan.march
 
 
 def _exact(value: Any) -> float:
-    """A number as a float, if it is a float or as good as one."""
-    kind = type(value)
-    if kind is float or (kind is int and -EXACT <= value <= EXACT):
+    """A number as a float, if it is a float, such as NumPy's doubles are, or as good as one."""
+    if isinstance(value, float) or (type(value) is int and -EXACT <= value <= EXACT):
         return float(value)
     raise Unusual
 

@@ -116,16 +116,16 @@ FIELDS: dict[str, Callable[[Solve], Any]] = {
 
 
 def solve_of(facts: tuple[Any, ...], t: Array, y: Array) -> Solve:
-    """A solve that no event ended, by its facts before `t` and `y`."""
-    return Solve._make((*facts, t, y, None))
+    """A solve that no event ended: its function, arguments, plan, and facts from `start` on, besides tolerances."""
+    fun, args, plan, start, recorded, method, share, error = facts
+    return Solve(fun, args, plan.span, start, plan.rtol, plan.atol, recorded, method, share, error, t, y)
 
 
 def field(facts: tuple[Any, ...], kept: bytes, name: str) -> Any:
-    """A field of a result of a solve, known by its facts before `t` and `y`, and by the numbers in these."""
+    """A field of a result of a solve, by the facts for `solve_of`, and by the numbers in `t` and `y`."""
     from ..._recorded.native.ready import steps_of  # noqa: PLC0415 - slow to import
 
-    start = facts[Solve._fields.index("start")]
-    return FIELDS[name](solve_of(facts, *steps_of(kept, len(start))))
+    return FIELDS[name](solve_of(facts, *steps_of(kept, len(facts[3]))))
 
 
 def field_between(facts: tuple[Any, ...], kept: bytes, apart: bytes, name: str) -> Any:

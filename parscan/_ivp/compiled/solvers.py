@@ -33,17 +33,29 @@ NONSTIFF = EXPLICIT, TAYLOR
 ORDERS = ((1e-4, 12), (3e-10, 16), (0.0, 18))
 """Least relative tolerances, and the orders of Taylor series for them."""
 
-SERIES_AT, PAYS = 1e-8, 0.8
-"""Largest relative tolerance with which `auto` begins with Taylor series, and the largest share of the time of DOP853
-that they may take by the estimate."""
+SERIES_AT = 1e-5
+"""Largest relative tolerance with which `auto` begins with Taylor series."""
 
-STEPS, FEWER_STEPS = 0.46, 0.08
+TIGHT_SERIES, PAYS, PAYS_WELL = 1e-9, 0.9, 0.75
+"""The largest share of the time of DOP853 that they may take by the estimate, with relative tolerances up to the first
+number, and with others. Where errors grow along the solution, marches need far tighter tolerances than were asked for,
+which makes series the better choice; the estimate does not know of that."""
+
+STEPS, FEWER_STEPS = 0.46, 0.06
 """Number of steps of Taylor series with the relative tolerance 1e-9, for one of DOP853 with the same error, and with
-which power of the tolerance that falls: as for a pendulum, and the equations of Lotka–Volterra, Lorenz and Kepler."""
+which power of the tolerance that falls: as for a pendulum, an oscillator with a force, and the equations of
+Lotka–Volterra, Van der Pol, Lorenz, Kepler and others."""
 
-STEP, OF_ORDER, OF_PRODUCT, STAGES, OF_OPERATION, OF_CALL = 50.0, 4.0, 0.2, 12, 0.4, 8.0
-"""Nanoseconds of a step of either method, apart from what follows: for each order of the series, and each product in
-their sums; stages of DOP853, and nanoseconds of an operation and of a call of a function there."""
+STEP, OF_ORDER, OF_PRODUCT, OF_FUNCTION = 50.0, 4.0, 0.27, 5.0
+"""Nanoseconds of a step of the series, apart from what follows: for each order, each product in their sums, and each
+function that is called."""
+
+OTHER_STEP, STAGES, OF_OPERATION, OF_CALL, OF_ANGLE = 85.0, 12, 0.25, 6.0, 11.0
+"""Nanoseconds of a step of DOP853 with its share of steps that are rejected, apart from what follows; stages; and
+nanoseconds of an operation there, of a function that is called, and of one of angles."""
+
+ANGLES = frozenset(["sin", "cos", "tan"])
+"""Such functions."""
 
 CHEAP = frozenset(["input", "constant", "add", "subtract", "multiply", "negative", "divide", "sqrt", "absolute"])
 """Operations that take few nanoseconds; others are calls."""
@@ -286,12 +298,15 @@ def _series_pays(recorded: Recorded, rtol: float) -> bool:
     if products > MOST_PRODUCTS:
         return False
     calls, more = (
-        sum(block.count for block in program.blocks if block.operation not in CHEAP)
+        [block for block in program.blocks if block.operation not in CHEAP]
         for program in (recorded.value, found.program)
     )
-    step = STEP + OF_ORDER * order + OF_PRODUCT * products + OF_CALL * (calls + more)
-    other = STEP + STAGES * (OF_OPERATION * recorded.value.operations + OF_CALL * calls)
-    return step * STEPS * (rtol / 1e-9) ** FEWER_STEPS < PAYS * other
+    step = STEP + OF_ORDER * order + OF_PRODUCT * products + OF_FUNCTION * sum(one.count for one in (*calls, *more))
+    stage = OF_OPERATION * recorded.value.operations
+    stage += sum((OF_ANGLE if one.operation in ANGLES else OF_CALL) * one.count for one in calls)
+    other = OTHER_STEP + STAGES * stage
+    most = PAYS if rtol <= TIGHT_SERIES else PAYS_WELL
+    return step * STEPS * (rtol / 1e-9) ** FEWER_STEPS < most * other
 
 
 def _series(recorded: Recorded, form: Form, events: Sequence[Program], modes: Frozen | None = None) -> Solver:

@@ -162,10 +162,11 @@ class IvpResult(Differentiable, Mapping[str, Any]):
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            """What few results are asked for is made at its first use, by `_later`: a function of its name."""
+            """What few results are asked for is made at its first use: `_later` is a function and what it is given."""
             if name not in LATER or "_later" not in self.__dict__:
                 raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-            return self.__dict__.setdefault(name, self.__dict__["_later"](name))
+            make, *given = self.__dict__["_later"]
+            return self.__dict__.setdefault(name, make(*given, name))
 
     @cached_property
     def _dense(self) -> PiecewisePolynomial | None:

@@ -713,8 +713,8 @@ class Members(ABC):
                 until = code.where((until - goal[0]) * direction[0] > 0, goal[0], until)
             apart = code.abs(until - begin)  # no short step goes before the end of a stretch
             size = code.where((size < apart) & (2.0 * size > apart), 0.5 * apart, size)
-        end = begin + direction[0] * size
-        end = code.where((end - until) * direction[0] > 0, until, end)
+        end = code.fma(direction[0], size, begin)
+        end = code.where(direction[0] > 0, code.minimum(end, until), code.maximum(end, until))
         h = end - begin
         error = self.in_tolerances(self.attempt(begin, h))
         accepts = is_active & (error < 1.0) & ~fails

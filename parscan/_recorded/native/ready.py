@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import accumulate
 from math import prod
 from struct import Struct
@@ -31,6 +30,15 @@ DOUBLE = np.dtype(np.float64)
 
 GIVEN = 6
 """Numbers of a solve: end, first step, longest steps of both marches, and factors of their tolerances."""
+
+STRIDE = 377
+"""Rows between the states that are compared with the function at one solve and at the next one."""
+
+FEW = 256
+"""Numbers of steps of which parts of the memory are kept."""
+
+WHOLE = TOLD.index("error")
+"""Integers in what is told."""
 
 UNUSED = "changes", "log coefficients", "stretches", "occurrences"
 """Pointers to what such solvers do not have."""
@@ -66,8 +74,18 @@ class Ready:
         To be written to.
     values : array, shape (count, n)
         Of the last first march at these times.
-    wanted : object
-        Whatever the times are of: a note of who writes to them.
+    row : array, shape (1,)
+        Number of the row of `slopes` of which the last march told, before the number of steps is taken off as often as
+        it can be. Each march adds `STRIDE`, so that they tell of different steps.
+    state : array, shape (n,)
+        At the end of that step.
+    march : callable
+        Solves a problem twice. It takes floats: those in all parameters, one after the other, and the initial state. It
+        returns whether both marches came to the end; steps that the first one took, and evaluations of both; the
+        difference of the ends in tolerances, and the largest one of the values at times; the time at the end of one of
+        the steps, the size of the smallest one of the slopes there, and these.
+    wanted, plan : object
+        Whatever the times are of, and what was prepared: notes of who wrote that.
     """
 
     def __init__(self, solver: Solver, attempts: int, count: int = 0) -> None:
@@ -75,9 +93,9 @@ class Ready:
         self._is_in_lanes = solver.compares_in_lanes
         sizes = [prod(one.shape) for one in solver.parameters]
         parts = {
-            "parameters": sum(sizes), "states": COMPARED * n, "ends": COMPARED, "counts": COMPARED * len(COUNTS),
-            "queue": 1, "given": GIVEN, "asked": len(ASKED), "start": n, "t": attempts + 1,
-            "told": len(TOLD) + n, "y": (attempts + 1) * n + SLACK, "slopes": attempts * n + SLACK,
+            "parameters": sum(sizes), "start": n, "states": COMPARED * n, "ends": COMPARED,
+            "counts": COMPARED * len(COUNTS), "queue": 1, "given": GIVEN, "asked": len(ASKED), "t": attempts + 1,
+            "told": len(TOLD) + 2 * n, "y": (attempts + 1) * n + SLACK, "slopes": attempts * n + SLACK,
             "members": attempts, "rates": COMPARED * n, "kept": (attempts + 1) * (n + 1),
             "times": count, "values": COMPARED * count * n, "apart": count,
         }  # fmt: skip
@@ -91,11 +109,14 @@ class Ready:
         times, values = (block[places[name] :] for name in ("times", "values"))
         self.times, self.values = times[:count], values[: count * n].reshape(count, n)
         self.wanted: Any = None
-        between = 8 * (places["given"] - parts["parameters"])
-        self._give = Struct(f"={sum(sizes)}d{between}x{GIVEN + 2}dq{n}dd").pack_into
-        passed = 8 * (places["told"] - places["counts"] - parts["counts"])
-        self._read = Struct(f"={parts['counts']}q{passed}xddqdd{n}d").unpack_from
-        self._counts = 8 * places["counts"]
+        self.plan: Any = None
+        self._ask = Struct(f"={GIVEN + 2}d").pack_into
+        self._given = 8 * places["given"]
+        self._begin = block[places["t"] : places["t"] + 1]
+        rows, end = places["asked"] + ASKED.index("row"), places["told"] + parts["told"]
+        self.row, self.state = block[rows : rows + 1].view(np.int64), block[end - n : end]
+        block[rows + 1 : rows + 2].view(np.int64)[0] = STRIDE
+        self._parts: dict[int, tuple[Any, memoryview]] = {}
         self._rows = self._pointers(block, places, sizes)
         self._numbers = np.zeros(len(NUMBERS), dtype=np.int64)
         self._numbers[[MEMBERS, MOST, CAPACITY, WANTED]] = COMPARED, MOST_STEPS, attempts, 1
@@ -103,12 +124,13 @@ class Ready:
         self._worker = worker = Worker(solver)
         self._template, memory = aligned(worker.memory.nbytes), own_address(worker.memory)
         begin, machine = own_address(block), self._machine
+        places["numbers"] = places["parameters"]  # and the start
         addresses = [begin + 8 * places[name] for name in PLACES[PLACES.index("states") :]]
         self._task = np.array([
             machine.address, machine.table, memory, own_address(self._template), *addresses,
-            worker.memory.nbytes // (8 * AT_ONCE), attempts, n, count,
+            worker.memory.nbytes // (8 * AT_ONCE), attempts, n, count, sum(sizes) + n, parts["told"] - n - WHOLE,
         ], dtype=np.int64)  # fmt: skip
-        self._judge = judging(own_address(self._task))
+        self.march = judging(own_address(self._task))
         self._tolerances, self._tightness = (0.0, 0.0, 0.0), 0.0
 
     def _pointers(self, block: Any, places: dict[str, int], sizes: list[int]) -> Any:
@@ -126,46 +148,43 @@ class Ready:
         found += [(sum(sizes[:k]), 0) for k in range(len(sizes))]
         return np.array([(begin + 8 * place, 8 * stride) for place, stride in found], dtype=np.int64).reshape(-1)
 
-    def march(
-        self, begin: float, end: float, y0: Sequence[float], tolerances: tuple[float, float, float],
-        longest: tuple[float, float], parameters: Sequence[float], rtol: float, atol: float, row: int,
-    ) -> tuple[Any, ...]:  # fmt: skip
+    def prepare(
+        self, begin: float, end: float, tolerances: tuple[float, float, float], longest: tuple[float, float],
+        rtol: float, atol: float,
+    ) -> None:  # fmt: skip
         """
-        Solve a problem twice.
+        Take what marches have in common.
 
         Parameters
         ----------
         begin, end : float
-        y0 : sequence of float
         tolerances : tuple of float
             The relative and the absolute one, and a factor for the second march.
         longest : tuple of float
             The longest step of each march.
-        parameters : sequence of float
-            Numbers in all parameters, one after the other.
         rtol, atol : float
             Tolerances that are the unit of the error.
-        row : int
-            Number of a row of `slopes`, less the number of steps as often as that can be.
-
-        Returns
-        -------
-        tuple
-            Of each march the status, steps that were taken, steps that were rejected, and evaluations; the difference
-            of the ends in tolerances, and the largest one of the values at times; the number of the row, its time, the
-            size of the smallest one of its slopes, and these. The status is 0 where a march has not ended.
         """
+        self.plan = None  # in case that it is not written
         if tolerances != self._tolerances:
             self._fill(tolerances)
-        block, tightness = self._bytes, self._tightness
-        self._give(block, 0, *parameters, end, 0.0, *longest, 1.0, tightness, rtol, atol, row, *y0, begin)
-        self._judge()
-        return self._read(block, self._counts)
+        self._begin[0] = begin
+        given = end, 0.0, *longest, 1.0, self._tightness
+        self._ask(self._bytes, self._given, *given, rtol, atol)
 
-    def kept(self, steps: int) -> bytes:
-        """The numbers in `t` and `y` at the begin and after so many steps, which no later march changes."""
-        begin = self._kept
-        return self._bytes[begin : begin + 8 * (self._n + 1) * (steps + 1)].tobytes()
+    def path(self, steps: int) -> tuple[Any, bytes]:
+        """
+        States `(n, m)` at the begin and after so many steps, and the numbers in these and in `t`.
+
+        No later march changes them, and nobody else has the former ones.
+        """
+        found = self._parts.get(steps)
+        if found is None:
+            found = self.y[: steps + 1].T, self._bytes[self._kept : self._kept + 8 * (self._n + 1) * (steps + 1)]
+            if len(self._parts) < FEW:
+                self._parts[steps] = found
+        states, kept = found
+        return states.copy("K"), kept.tobytes()
 
     def apart(self) -> bytes:
         """Differences of the values at times, in tolerances."""

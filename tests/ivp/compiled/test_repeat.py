@@ -307,12 +307,22 @@ def test_few_explicit_steps_are_not_asked_about(repeats):
     assert repeats == [False] + [True] * (2 * ANEW - 1)
 
 
-def test_integers_are_floats(repeats):
+def test_integers_and_doubles_of_numpy_are_floats(repeats):
     fun = make()
-    one, two = (solved(fun, y0=y0) for y0 in ([1.0, 0.0], [1, 0]))
-    assert repeats == [False, True]
-    np.testing.assert_array_equal(one.y, two.y)
-    assert two.y.dtype == float
+    one, *others = (solved(fun, y0=y0) for y0 in ([1.0, 0.0], [1, 0], [np.float64(1.0), 0.0]))
+    assert repeats == [False, True, True]
+    for other in others:
+        np.testing.assert_array_equal(one.y, other.y)
+        assert other.y.dtype == float
+
+
+def test_a_start_that_is_not_finite_does_not_end_repeating(repeats):
+    fun = make()
+    solved(fun)
+    with pytest.raises(ValueError, match="y0"):
+        solved(fun, y0=[np.inf, 0.0])
+    assert solved(fun).success
+    assert repeats == [False, False, True]
 
 
 def test_results_are_independent(repeats):

@@ -43,7 +43,7 @@ def test_errors_at_the_end(ode, rtol):
 def test_the_fields():
     sol = solve(oscillator, (0.0, 7.0), [0.0, 1.0])
     assert (sol.status, sol.termination, sol.success, sol.compiled) == (0, Termination.FINISHED, True, True)
-    assert sol.method == "DOP853"
+    assert sol.method == "Taylor"  # there is no product in the series
     assert sol.t[0] == 0.0
     assert sol.t[-1] == 7.0
     np.testing.assert_array_equal(sol.mesh, sol.t)
@@ -265,7 +265,8 @@ def test_stiff_problems_are_handed_over(options, backwards, monkeypatch):
     sol = solve(relaxing, span, [1.5], args=(rate,), rtol=1e-7, atol=1e-7, **given)
     assert sol.compiled
     assert sol.method == "Radau13"
-    assert "By machine code of `fun`: DOP853, from t = " in sol.message
+    first = "DOP853" if options.keys() & {"dense_output", "events"} else "Taylor"
+    assert f"By machine code of `fun`: {first}, from t = " in sol.message
     assert "on Radau13, because the problem is stiff" in sol.message
     late = abs(sol.t) > 1e-3
     np.testing.assert_allclose(sol.y[0, late], np.cos(sol.t[late]), atol=2e-6)
@@ -494,6 +495,7 @@ def test_solves_that_are_repeated_at_once_compare_as_many(monkeypatch):
     assert counts(end=8.0) == counts() == (1, 0)
     assert counts(y0=(1.0, 0.5)) == counts() == (1, 0)
     counts(rtol=1e-9)  # what needs a smaller share of the tolerances is found out first
+    counts()
     assert counts(rtol=1e-9) == counts() == (1, 0)
 
 
@@ -536,7 +538,7 @@ def reactions(t, y):
 def test_where_iterations_find_no_stages_the_other_stiff_method_goes_on(options, monkeypatch):
     monkeypatch.setattr(memo, "_kept", OrderedDict())
     monkeypatch.setattr(march, "stiff_method", lambda recorded, rtol: RADAU)
-    sol = solve(reactions, (0.0, 1e4), [1.0, 0.0, 0.0, 0.0], rtol=1e-3, atol=1e-6, **options)
+    sol = solve(reactions, (0.0, 1e4), [1.0, 0.0, 0.0, 0.0], rtol=3e-3, atol=1e-6, **options)  # at 1e-3 by chance only
     assert sol.compiled
     assert sol.method == "Rodas5P"
     np.testing.assert_allclose(sol.y[0, -1], 0.41138715352, rtol=1e-2)

@@ -223,19 +223,28 @@ def by_auto(fun, y0=(2.0, 0.0), span=(0.0, 9.0), rtol=1e-10, **options):
 
 
 def test_auto_takes_series_where_they_pay(repeats):
-    """At tight tolerances, for few operations, if only the ends of steps or values at times are wanted."""
+    """
+    For few operations, if only the ends of steps or values at times are wanted, at tight tolerances.
+
+    Sines take DOP853 so long that they do at looser ones.
+    """
 
     def fun(t, y):
         return [y[1], -np.sin(y[0])]
 
     times = np.linspace(0, 9, 10)
-    assert [by_auto(fun, rtol=rtol).method for rtol in (1e-3, 1e-7, 1e-8, 1e-12)] == [*["DOP853"] * 2, *["Taylor"] * 2]
+    assert [by_auto(fun, rtol=rtol).method for rtol in (1e-3, 1e-4, 1e-5, 1e-12)] == [*["DOP853"] * 2, *["Taylor"] * 2]
+
+    def plain(t, y):
+        return [y[1], y[0] - y[0] ** 3]
+
+    assert [by_auto(plain, rtol=rtol).method for rtol in (1e-5, 1e-7, 1e-11)] == [*["DOP853"] * 2, "Taylor"]
     assert by_auto(fun, t_eval=times).method == "Taylor"
     assert by_auto(fun, dense_output=True).method == "DOP853"
     assert by_auto(fun, events=lambda t, y: y[0]).method == "DOP853"
     assert by_auto(lambda t, y: [y[1], -np.abs(y[0])]).method == "DOP853"
     assert by_auto(lambda t, y: -y * np.roll(y, 1), y0=0.1 * np.ones(20)).method == "DOP853"
-    assert not any(repeats[:4])
+    assert repeats[:4] == [False, True, False, False]  # with each method anew
 
 
 @pytest.mark.parametrize("t_eval", [None, [0.5, 1.0, 7.0]])

@@ -6,9 +6,8 @@ import pytest
 from parscan._recorded.linearised import linearised
 from parscan._recorded.native.explicit import explicit
 from parscan._recorded.native.members import STATES, Form
-from parscan._recorded.native.ready import Ready, may_be_ready, numbers_in, steps_of
+from parscan._recorded.native.ready import STRIDE, Ready, may_be_ready, numbers_in, steps_of
 from parscan._recorded.native.rosenbrock import rosenbrock
-from parscan._recorded.native.status import Status
 from parscan._recorded.record import record
 
 ATTEMPTS, LOOSER = 500, 10.0
@@ -33,7 +32,9 @@ SOLVERS = dict(solvers())
 
 def marched(solver, begin, end, row=0, tolerances=(1e-6, 1e-8, LOOSER), rtol=1e-5, atol=1e-7, ready=None):
     ready = ready or Ready(solver, ATTEMPTS)
-    return ready, ready.march(begin, end, START, tolerances, (np.inf, np.inf), PARAMETERS, rtol, atol, row)
+    ready.prepare(begin, end, tolerances, (np.inf, np.inf), rtol, atol)
+    ready.row[0] = row - STRIDE
+    return ready, ready.march(*PARAMETERS, *START)
 
 
 @pytest.mark.parametrize("name", SOLVERS)
@@ -46,20 +47,34 @@ def test_as_a_run(name, span):
     assert run.advance(ATTEMPTS) == 0
     _, t, y = run.log
     for row in (0, 3, 5 * t.shape[0] + 2):
-        ready, found = marched(solver, *span, row)
-        *counts, error, _, which, time, least = found[:13]
-        np.testing.assert_array_equal(counts, run.counts.ravel())
-        assert counts[0] == counts[4] == int(Status.FINISHED)
+        ready, (ended, steps, evaluations, error, _, time, least, *slopes) = marched(solver, *span, row)
+        assert ended
+        assert steps == run.counts[0, 1] == t.shape[0]
+        assert evaluations == run.counts[:, 3].sum()
         one, two = run.y
         assert error == pytest.approx(np.max(np.abs(one - two) / (1e-7 + 1e-5 * np.abs(one))), rel=1e-12)
-        assert which == row % t.shape[0]
+        which = row % t.shape[0]
         assert time == t[which]
-        np.testing.assert_array_equal(found[13:], run.slopes[which])
+        np.testing.assert_array_equal(ready.state, y[which])
+        np.testing.assert_array_equal(slopes, run.slopes[which])
         assert least == np.min(np.abs(run.slopes[which]))
-        times, states = steps_of(ready.kept(t.shape[0]), len(START))
+        states, kept = ready.path(steps)
+        times, others = steps_of(kept, len(START))
         np.testing.assert_array_equal(times, [span[0], *t])
-        np.testing.assert_array_equal(states, [START, *y])
-        np.testing.assert_array_equal(ready.y[: t.shape[0] + 1], states)
+        np.testing.assert_array_equal(others, [START, *y])
+        np.testing.assert_array_equal(states, others.T)
+        assert states.flags.f_contiguous
+        np.testing.assert_array_equal(ready.y[: t.shape[0] + 1], others)
+
+
+def test_each_march_tells_of_another_step():
+    ready, (_, steps, *_) = marched(SOLVERS["DOP853, 1 lanes"], 0.0, 4.0)
+    found = [ready.t[1]]
+    for count in range(1, 20):
+        time = ready.march(*PARAMETERS, *START)[5]
+        assert time == ready.t[1 + count * STRIDE % steps]
+        found.append(time)
+    assert len(set(found)) == steps < 13  # which have no divisor in common with the stride
 
 
 @pytest.mark.parametrize("lanes", [1, 2])
@@ -84,7 +99,8 @@ def test_values_at_times(lanes, stiff, span):
     ready.times[...] = times
     ready.values[...] = 7.0  # of an earlier march
     _, found = marched(solver, *span, ready=ready)
-    np.testing.assert_array_equal(found[:8], run.counts.ravel())
+    assert found[0]
+    assert found[1:3] == (run.counts[0, 1], run.counts[:, 3].sum())
     np.testing.assert_array_equal(ready.values, run.values[0])
     _, t, y = run.log
     t, y = np.array([span[0], *t]), np.array([START, *y])
@@ -95,31 +111,45 @@ def test_values_at_times(lanes, stiff, span):
         size = np.max(np.abs([y[step], y[step + 1], one]), axis=0)
         expected = np.max(np.abs(one - other) / (1e-7 + 1e-5 * size))
         assert numbers_in(ready.apart())[number] == pytest.approx(expected, rel=1e-12)
-    assert found[9] == numbers_in(ready.apart()).max()
+    assert found[4] == numbers_in(ready.apart()).max()
 
 
 @pytest.mark.parametrize("name", SOLVERS)
 def test_other_tolerances_and_what_was_kept(name):
     ready, found = marched(SOLVERS[name], 0.0, 4.0)
-    kept = ready.kept(found[1])
+    states, kept = ready.path(found[1])
+    before = states.copy()
     _, other = marched(SOLVERS[name], 0.0, 4.0, tolerances=(1e-9, 1e-11, LOOSER), ready=ready)
     assert other[1] > found[1]
-    assert other[8] < found[8]
+    assert other[3] < found[3]
     times, _ = steps_of(kept, len(START))
     assert times.shape == (found[1] + 1,)
+    np.testing.assert_array_equal(states, before)
     _, again = marched(SOLVERS[name], 0.0, 4.0, ready=ready)
     assert again == found
-    assert ready.kept(found[1]) == kept
+    states[...] = 0.0
+    np.testing.assert_array_equal(ready.path(found[1])[0], before)
+    assert ready.path(found[1])[1] == kept
 
 
 @pytest.mark.parametrize("name", SOLVERS)
-def test_a_start_that_is_not_finite_does_not_finish(name):
-    ready = Ready(SOLVERS[name], ATTEMPTS)
-    given = (1e-6, 1e-8, LOOSER), (np.inf, np.inf), PARAMETERS, 1e-5, 1e-7, 0
+def test_a_start_that_is_not_finite_has_no_small_error(name):
+    ready, _ = marched(SOLVERS[name], 0.0, 1.0)
     for bad in (np.nan, np.inf):
-        found = ready.march(0.0, 1.0, (1.0, bad, 0.0), *given)
-        assert found[0] != int(Status.FINISHED) or not found[8] <= 1.0
-    assert ready.march(0.0, 1.0, START, *given)[0] == int(Status.FINISHED)
+        found = ready.march(*PARAMETERS, 1.0, bad, 0.0)
+        assert not found[3] <= 1.0
+    found = ready.march(*PARAMETERS, *START)
+    assert found[0]
+    assert found[3] <= 1.0
+
+
+def test_a_march_to_a_finite_end_of_a_start_that_is_not_finite():
+    """The slope at infinity is 0: what is not finite may take no part in anything but the state."""
+    recorded = record(lambda t, y: np.stack([-y[0], 0.0 * y[0]]), (0.0, np.array([1.0, 0.0])))
+    ready = Ready(explicit(recorded.program, Form(lanes=2, log=STATES, compares=True)), ATTEMPTS)
+    ready.prepare(0.0, 1.0, (1e-6, 1e-9, LOOSER), (np.inf, np.inf), 1e-6, 1e-9)
+    assert ready.march(1.0, 2.0)[3] <= 1.0
+    assert not ready.march(1.0, np.inf)[3] <= 1.0
 
 
 def test_tolerances_of_zero():
@@ -130,6 +160,7 @@ def test_tolerances_of_zero():
 
     recorded = record(fun, (0.0, np.array([1.0, 0.0])))
     ready = Ready(explicit(recorded.program, Form(lanes=2, log=STATES, compares=True)), ATTEMPTS)
-    found = ready.march(0.0, 1.0, (1.0, 0.0), (1e-6, 1e-9, LOOSER), (np.inf, np.inf), (), 1e-6, 0.0, 0)
-    assert found[0] == found[4] == int(Status.FINISHED)
-    assert 0 < found[8] < np.inf
+    ready.prepare(0.0, 1.0, (1e-6, 1e-9, LOOSER), (np.inf, np.inf), 1e-6, 0.0)
+    found = ready.march(1.0, 0.0)
+    assert found[0]
+    assert 0 < found[3] < np.inf
