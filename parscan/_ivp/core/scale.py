@@ -36,6 +36,10 @@ class Scale:
         factor = max(1.0, rtol / self.tightest)
         return Scale(self.rtol * factor, self.atol * factor)
 
+    def scaled(self, factor: float) -> Scale:
+        """Both tolerances times a factor."""
+        return Scale(self.rtol * factor, self.atol * factor)
+
     def relative(self, error: Array, polynomial: PiecewisePolynomial) -> Array:
         """Sizes `(N,)` of the errors of all intervals, `(N, *batch, n)`, or `(N, s, *batch, n)` in `s` stages."""
         xp = polynomial.xp

@@ -23,6 +23,9 @@ from ..._kernels.generic.legendre import legendre, legendre_series
 MOST_STAGES = 9
 """Stages of the largest method, of order 17 or 18. With more of them, rounding limits the accuracy."""
 
+FURTHER = 2
+"""Further stages of the method that tells the errors of the largest one."""
+
 DIGITS = 40
 """Decimal digits of the computation."""
 
@@ -184,8 +187,8 @@ def _gauss_rule(count: int) -> Rule:
 
 def _roots(count: int, polynomial: Callable[[Any], Any], fixed: Numbers | None = None) -> Numbers:
     """Roots in [0, 1] of a combination of the Legendre polynomials up to degree `count`; those `fixed` are the last."""
-    if not 1 <= count <= MOST_STAGES:
-        raise ValueError(f"`stages` is {count}; collocation has 1 to {MOST_STAGES} of them.")
+    if not 1 <= count <= MOST_STAGES + FURTHER:
+        raise ValueError(f"`stages` is {count}; collocation has 1 to {MOST_STAGES + FURTHER} of them.")
     fixed = fixed or []
     coefficients = polynomial(np.eye(count + 1))
     roots = []

@@ -1,64 +1,146 @@
-"""The growth of errors along a trajectory, and the global error at its end."""
+"""The errors of the nodes of a mesh: those of all intervals before, which grow or shrink along the solution."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from math import prod
 
-from ..._arrays.namespace import Array, fetch, quiet
+from ..._arrays.cached import cached_property
+from ..._arrays.elementwise import ratio
+from ..._arrays.namespace import (
+    Array,
+    Namespace,
+    all_finite,
+    array_namespace,
+    machine_epsilon,
+    quiet,
+    random_signs,
+)
 from ..._functions.right_hand_side import RightHandSide
 from ..._kernels.dispatch import affine_scan
 from ..core.polynomial import PiecewisePolynomial
 from ..core.scale import Scale
 from ..methods.discretisation import Discretisation
 
-SENSITIVE = 300.0
-"""If an error of one tolerance grows by more than this factor, the global error is estimated as well."""
+ALLOWED, BETWEEN = 3.0, 10.0
+"""Largest error of the last state, in tolerances, with which a mesh is accepted, and how much larger others may be."""
 
-ALLOWED = 3.0
-"""Largest global error, in tolerances, with which such a trajectory is accepted."""
+BAD = 100.0
+"""Largest error of the last state, in tolerances, of a success."""
 
+FIXED = 10.0
+"""How far errors may grow, in tolerances, on a mesh that is kept: only `BAD` ones are told there."""
 
-def excess(
-    method: Discretisation, rhs: RightHandSide, trial: PiecewisePolynomial, propagators: Array, scale: Scale
-) -> float:
-    """Factor by which the global error is too large; 1 if it is small enough, or the trajectory is not sensitive."""
-    finer = method.finer()
-    if finer is None or largest_growth(propagators, trial, scale) <= SENSITIVE:
-        return 1.0
-    if not growth(propagators, trial, scale) > SENSITIVE:
-        return 1.0
-    error = global_error(method, finer, rhs, trial, scale)
-    return error if error > ALLOWED else 1.0
+ROUNDINGS = 1.0
+"""Spacings of the numbers by which every interval is taken to change a state."""
+
+MOST = 1e6
+"""Largest factor by which an error is to fall on the next mesh: estimates that are larger say little."""
 
 
-def largest_growth(propagators: Array, trial: PiecewisePolynomial, scale: Scale) -> float:
-    """Upper bound of the growth, which takes a fraction of the time.
-
-    It is a product of row-sum norms of the propagators, in units of the tolerances for the largest size of each
-    component.
+@dataclass(frozen=True, eq=False)
+class Grown:
     """
-    xp = trial.xp
+    What errors and rounding have become at the node after each interval.
+
+    Parameters
+    ----------
+    errors, roundings : array, shape (N, *batch, n)
+        Estimated errors of the states, and what rounding may change.
+    unit, largest : array, shape (N, *batch, n) and (*batch, n)
+        Tolerances of the states, and their largest sizes: no error counts as larger. As sizes of components count those
+        at both ends of an interval, but that of the last state alone.
+    is_known : bool
+        Whether a finer method told the errors; otherwise they are small, and only their size is roughly known.
+    """
+
+    errors: Array
+    roundings: Array
+    unit: Array
+    largest: Array
+    is_known: bool
+
+    @cached_property
+    def sizes(self) -> Array:
+        """Largest errors after each interval, `(N,)`, in tolerances."""
+        return _sizes(self.errors, self.unit, self.largest)
+
+    @cached_property
+    def floors(self) -> Array:
+        """The same of rounding."""
+        return _sizes(self.roundings, self.unit, self.largest)
+
+    @property
+    def excess(self) -> float:
+        """Factor by which the errors are too large."""
+        return excess(self.sizes, self.floors)
+
+    def after(self, before: Grown | None, propagators: Array) -> Grown:
+        """The same together with what has grown before, in the window that ends at the first state."""
+        if before is None:
+            return self
+        nothing = array_namespace(self.errors).zeros_like(self.errors)
+        with quiet():
+            errors = self.errors + affine_scan(propagators, nothing, before.errors[-1, ...])
+            roundings = self.roundings + affine_scan(propagators, nothing, before.roundings[-1, ...])
+        return replace(self, errors=errors, roundings=roundings, is_known=self.is_known or before.is_known)
+
+
+def excess(sizes: Array, floors: Array) -> float:
+    """Factor by which errors `(N,)` are too large; 1 if they are small enough, not known, or caused by rounding."""
+    xp = array_namespace(sizes)
+    error = max(float(sizes[-1]), float(xp.max(sizes)) / BETWEEN)
+    return min(above(error, float(xp.max(floors)), ALLOWED), MOST)
+
+
+def above(error: float, floor: float, allowed: float) -> float:
+    """
+    Factor by which an error is too large; 1 if it is allowed.
+
+    As much as rounding may change is always allowed. If that is `BAD`, all errors are: no method finds the solution.
+    """
+    floor = max(1.0, floor)
+    return error / floor if error > allowed * floor and floor <= BAD else 1.0
+
+
+def grown(
+    method: Discretisation,
+    rhs: RightHandSide,
+    trial: PiecewisePolynomial,
+    propagators: Array,
+    errors: Array,
+    scale: Scale,
+    reliance: float,
+) -> Grown:
+    """
+    Errors of the nodes of a solved trial, whose intervals have the estimated `errors` `(N,)` in tolerances.
+
+    They are the changes of the nodes by one Newton iteration of a finer method. It is left out where errors of the
+    estimated sizes, with random signs, grow to `reliance` tolerances at most.
+    """
+    xp, y = trial.xp, trial.y
+    signs, sizes = random_signs(tuple(y[1:, ...].shape), y, seed=0), xp.abs(y)
+    largest, unit = xp.max(sizes, axis=0), _unit(xp, sizes, scale)
     with quiet():
-        sizes = xp.abs(trial.y)
-        unit, last = (scale.atol + scale.rtol * size for size in (xp.max(sizes, axis=0), sizes[-1, ...]))
-        rows = xp.sum(xp.abs(propagators) * unit[..., None, :], axis=-1) / unit
-        norms, share = fetch(xp.max(rows, axis=tuple(range(1, rows.ndim))), xp.max(unit / last))
-        return float(prod(norms.tolist()) * share)
+        column = xp.reshape(xp.astype(errors, unit.dtype, copy=False), (-1, *(1,) * (y.ndim - 1)))
+        moved = ROUNDINGS * machine_epsilon(y.dtype) * sizes[1:, ...], column * unit
+        roundings, supposed = (affine_scan(propagators, signs * xp.astype(one, signs.dtype)) for one in moved)
+        found = Grown(supposed * (ALLOWED / reliance), roundings, unit, largest, is_known=False)
+        if float(xp.max(_sizes(supposed, unit, largest))) <= reliance:
+            return found
+        finer = method.finer(y.shape[-1])
+        changes = finer.correct(rhs, trial.resampled(trial.mesh, finer.output), scale).trial.y[1:, ...] - y[1:, ...]
+        return replace(found, errors=changes, is_known=True) if all_finite(changes) else found
 
 
-def growth(propagators: Array, trial: PiecewisePolynomial, scale: Scale) -> float:
-    """Error of the last state, in tolerances, due to an error of one tolerance in the first."""
-    xp = trial.xp
+def _unit(xp: Namespace, sizes: Array, scale: Scale) -> Array:
+    """Tolerances `(N, *batch, n)` of the states after each interval."""
+    return scale.atol + scale.rtol * xp.concat([xp.maximum(sizes[:-2, ...], sizes[1:-1, ...]), sizes[-1:, ...]])
+
+
+def _sizes(errors: Array, unit: Array, largest: Array) -> Array:
+    """Largest errors after each interval, `(N,)`, in tolerances."""
+    xp = array_namespace(errors)
     with quiet():
-        first, last = (scale.atol + scale.rtol * xp.abs(trial.y[end, ...]) for end in (0, -1))
-        nothing = xp.zeros_like(trial.y[1:, ...])
-        grown = affine_scan(propagators, nothing, xp.astype(first, trial.y.dtype))[-1, ...]
-        return float(xp.max(xp.abs(grown) / last))
-
-
-def global_error(
-    method: Discretisation, finer: Discretisation, rhs: RightHandSide, trial: PiecewisePolynomial, scale: Scale
-) -> float:
-    """Error of the last state in tolerances: its change by one Newton iteration of a finer method."""
-    sizes = finer.correct(rhs, trial.resampled(trial.mesh, finer.output), scale).sizes
-    return float(sizes[-1])
+        found = ratio(xp, xp.minimum(xp.abs(errors), largest), unit)
+    return xp.max(xp.reshape(found, (found.shape[0], prod(found.shape[1:]))), axis=1)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import isfinite, nan
 
 from ..._arrays.namespace import Array, all_finite, quiet
 from ..._engine.termination import Failure, Termination
 from ..coarse.steps import CoarseSolution
+from ..coarse.warm_start import from_guess
 from ..core.failures import NOT_FINITE
 from ..core.mesh import Mesh
 from ..core.pace import OF_JUMPS, chatters
-from ..core.polynomial import PiecewisePolynomial
+from ..core.polynomial import PiecewisePolynomial, joined
 from ..core.watched import Reached
+from .global_error import Grown, above
 from .truncate import cut_at_bad_value
 from .window import Log, Piece, Task, solve_window
 
@@ -23,6 +25,12 @@ and at least NEARER times the length of that one."""
 FOLLOWED = 8
 """Number of sequential steps that replace the first window that Newton's method cannot solve, at a jump for example;
 the number doubles with each such window."""
+
+FAR, REPEATS, LEAST, MOST, TIGHTEST = 10.0, 3, 1e-3, 0.1, 3e-14
+"""
+Error of the last state, in tolerances, from which on the span is solved again, as errors grow from window to window:
+number of such solves, factors on the tolerances from one to the next, and their smallest relative tolerance.
+"""
 
 STUCK_WINDOWS, STUCK_SHARE = 12, 1e-4
 """Number of windows in a row, each shorter than this share of the remaining span, after which the solve ends as stuck.
@@ -38,16 +46,42 @@ class Record:
 
     pieces: list[PiecewisePolynomial] = field(default_factory=list)
     errors: list[Array] = field(default_factory=list)
+    sizes: list[Array] = field(default_factory=list)
+    """Estimated errors of the nodes after the intervals, in tolerances, since the begin; NaN where not known."""
+    floors: list[Array] = field(default_factory=list)
+    """What rounding may change there."""
+    grown: Grown | None = None
+    """Both after the last piece that tells them."""
     cut_short: list[float] = field(default_factory=list)
     """Times at which a window ended early, or from which sequential steps replaced it."""
     followed_from: list[float] = field(default_factory=list)
     """Times from which sequential steps replaced a window."""
     log: Log = field(default_factory=Log)
     windows: int = 0
+    share: float = 1.0
+    """Factor on the tolerances with which it was solved."""
     followed: int = 0
     stuck: int = 0
     failure: Failure | None = None
     failed_at: float | None = None
+
+    def add(self, piece: Piece) -> None:
+        """Add an accepted piece."""
+        self.pieces.append(piece.trial)
+        unknown = piece.trial.xp.full_like(piece.error, nan)
+        sizes, floors = unknown, unknown
+        if piece.grown is not None:
+            self.grown = piece.grown.after(self.grown, piece.propagators)
+            sizes, floors = self.grown.sizes if self.grown.is_known else unknown, self.grown.floors
+        self.errors.append(self.share * piece.error)
+        self.sizes.append(self.share * sizes)
+        self.floors.append(self.share * floors)
+
+    @property
+    def excess(self) -> float:
+        """Factor by which the error of the last state is too large, by all windows together; 1 if it is not."""
+        error, floor = (float(some[-1][-1]) for some in (self.sizes, self.floors)) if self.sizes else (nan, nan)
+        return above(error, floor, FAR)
 
     @property
     def chatters(self) -> bool:
@@ -56,8 +90,31 @@ class Record:
 
 
 def solve(task: Task, span: tuple[float, float], y0: Array, reached: Reached | None = None) -> Record:
-    """Windows from the start of the span to its end, or to where the solution ends."""
-    record = Record(log=Log(front=span[0], reached=reached))
+    """
+    Windows from the start of the span to its end, or to where the solution ends.
+
+    If the errors of several windows grow to large ones, the span is solved again with tighter tolerances.
+    """
+    record = _solved(task, span, y0, Record(log=Log(front=span[0], reached=reached)))
+    for number in range(REPEATS):
+        factor = 1.0 if task.fixed or record.failure else record.excess
+        share = record.share * (max(LEAST, min(MOST, 1 / factor)) if number else 1.0)
+        if factor == 1.0 or share * task.scale.tightest < TIGHTEST:
+            break
+        further = Record(log=record.log, windows=record.windows, share=share)
+        further.log.front, start = span[0], task.start
+        if not number:  # perhaps they are one window, whose nodes have small errors
+            found = joined(record.pieces)
+            start = from_guess(found.resampled(found.mesh.divided(factor, task.method.order)), task.start)
+        _solved(replace(task, start=start, scale=task.scale.scaled(share)), span, y0, further)
+        if further.failure:
+            break
+        record = further
+    return record
+
+
+def _solved(task: Task, span: tuple[float, float], y0: Array, record: Record) -> Record:
+    """The record with the windows."""
     _solve_windows(task, span, y0, record)
     if record.failure == NOT_FINITE and record.pieces:
         last, failed_at = cut_at_bad_value(task.rhs, record.pieces.pop())
@@ -96,12 +153,11 @@ def _solve_windows(task: Task, span: tuple[float, float], y0: Array, record: Rec
         record.stuck = record.stuck + 1 if _is_stuck(piece, length / (span[1] - front)) else 0
         if not piece.whole:
             record.cut_short.append(front if piece.followed else float(piece.trial.t[-1]))
-        record.pieces.append(piece.trial)
+        record.add(piece)
         if piece.followed and chatters(task.rhs, piece.trial, span[1], task.scale):
             words = f"`fun` jumps to and fro, steps of {abs(length) / piece.trial.intervals:.2g} follow it: {OF_JUMPS}"
             record.failure = Failure(Termination.STUCK, words)
             return
-        record.errors.append(piece.error)
         front, state = float(piece.trial.t[-1]), piece.trial.y[-1, ...]
         start = start.after(front) if piece.whole else None
         if start is None:  # a coarse solution far beyond a difficulty would be wasted

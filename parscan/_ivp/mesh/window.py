@@ -17,7 +17,7 @@ from ..methods.defect import DEFECT_LIMIT, overlooked
 from ..methods.discretisation import Discretisation, Linear
 from ..methods.newton import Iterated, iterate
 from .discontinuities import find
-from .global_error import excess
+from .global_error import FIXED, Grown, grown
 from .refine import Assessed
 
 FIRST_TOLERANCE = 1e-4
@@ -62,6 +62,9 @@ OF_INTEREST = 0.03
 LARGEST_GROWTH, LARGE = 16, 1000
 """A mesh may have this many times the intervals of the first one, and always `LARGE` of them. A mesh that would
 grow further (near a pole, say) is truncated; the next window starts closer to the difficulty."""
+
+LOOKS = 3
+"""How often a mesh is divided as errors grow along the solution, at most."""
 
 SHORTER = 2
 """Divisor of the first mesh's length after a mesh whose first interval did not converge."""
@@ -135,13 +138,21 @@ class Piece:
     """An accepted trial.
 
     `whole`: it covers the whole span of its window. `error` `(N,)` is the estimated error of each interval, in
-    tolerances. `followed`: it consists of the steps of a sequential solver, whose errors are NaN.
+    tolerances, and `grown` those of the nodes, without what has grown before; `propagators` carry that on. `followed`:
+    it consists of the steps of a sequential solver, whose errors are NaN.
     """
 
     trial: PiecewisePolynomial
     whole: bool
     error: Array
     followed: bool = False
+    grown: Grown | None = None
+    propagators: Array | None = None
+
+    @property
+    def excess(self) -> float:
+        """Factor by which the errors of the nodes are too large; 1 if they are small enough, or not known."""
+        return 1.0 if self.grown is None else self.grown.excess
 
 
 def solve_window(task: Task, start: CoarseSolution, y0: Array, log: Log) -> Piece | None:
@@ -151,7 +162,7 @@ def solve_window(task: Task, start: CoarseSolution, y0: Array, log: Log) -> Piec
     most = max(LARGEST_GROWTH * first.intervals, LARGE)
     trial: PiecewisePolynomial | None = None
     before: Assessed | None = None
-    whole, checked = True, False
+    whole, looks = True, 0
     for number in range(MESHES):
         rough = rough and number == 0
         trial = start.polynomial(task.method.output, first, y0) if trial is None else trial
@@ -166,7 +177,8 @@ def solve_window(task: Task, start: CoarseSolution, y0: Array, log: Log) -> Piec
             continue
         trial, error = task.method.assess(task.rhs, found.trial, found.linear, task.scale)
         if start.fixed:
-            return Piece(trial, whole, _on_fixed(task, trial, found.linear, error))
+            error = _on_fixed(task, trial, found.linear, error)
+            return _accepted(task, trial, error, found.linear, whole=whole)
         error = error if rough else _with_overlooked(task, trial, found.linear, error)
         assessed = Assessed(trial.mesh, error, task.method.error_power)
         if rough:
@@ -174,16 +186,23 @@ def solve_window(task: Task, start: CoarseSolution, y0: Array, log: Log) -> Piec
         elif float(trial.xp.max(error)) > ACCEPTED:
             mesh = _better(task, trial, assessed, before, DISAPPOINTING[min(number, 2)])
         else:
-            factor = 1.0 if checked else excess(task.method, task.rhs, trial, found.linear.propagators, task.scale)
-            if factor == 1.0:
-                return Piece(trial, whole, error)
-            mesh, checked = trial.mesh.divided(factor, trial.tableau.order), True
+            piece, looks = _accepted(task, trial, error, found.linear, whole=whole), looks + 1
+            if piece.excess == 1.0 or looks > LOOKS:
+                return piece
+            mesh = trial.mesh.divided(piece.excess, task.method.order)
         before, better = assessed, trial.resampled(mesh)
         if (shorter := mesh.shortened(task.longest)) is not mesh:
             better = better.resampled(shorter)
         whole, better = whole and better.intervals <= most, better.head(most)
         trial = better.starting_at(y0).head(task.most_intervals(better.intervals, y0))
     return None
+
+
+def _accepted(task: Task, trial: PiecewisePolynomial, error: Array, linear: Linear, *, whole: bool) -> Piece:
+    """A solved trial with the errors of its intervals, and with those of its nodes."""
+    reliance = FIXED if task.fixed else task.method.reliance
+    errors = grown(task.method, task.rhs, trial, linear.propagators, error, task.scale, reliance)
+    return Piece(trial, whole, error, grown=errors, propagators=linear.propagators)
 
 
 def _first_mesh(task: Task, start: CoarseSolution, y0: Array, *, begins: bool) -> tuple[Mesh, bool]:

@@ -71,12 +71,23 @@ class Discretisation(ABC):
         """Whether the times of the output are used as the mesh, if the user gave some."""
         return False
 
-    def finer(self) -> Discretisation | None:
-        """A method of higher order, to estimate the error of this method; None if there is none.
+    @property
+    @abstractmethod
+    def order(self) -> int:
+        """Order of the errors of the nodes."""
 
-        A method that has a finer one has the order of its tableau `output` at the nodes.
+    @property
+    @abstractmethod
+    def reliance(self) -> float:
         """
-        return None
+        How far estimated errors of the intervals may grow, in tolerances, so that errors of the nodes are small.
+
+        It is large where the estimate is that of the polynomials, which are less accurate than the nodes.
+        """
+
+    @abstractmethod
+    def finer(self, n: int) -> Discretisation:
+        """A method of higher order for `n` components, to estimate the errors of the nodes of this method."""
 
     @abstractmethod
     def correct(self, rhs: RightHandSide, trial: PiecewisePolynomial, scale: Scale) -> Corrected:

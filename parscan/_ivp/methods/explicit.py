@@ -108,6 +108,11 @@ class WithCubics(Explicit):
         return _hermite.output()
 
     @property
+    def order(self) -> int:
+        """That of RK4."""
+        return 4
+
+    @property
     def error_power(self) -> int:
         """The power of the error of the cubics."""
         return 4
@@ -138,6 +143,11 @@ class DOP853(Explicit):
     def output(self) -> Tableau:
         """Seven slopes determine a polynomial of degree 7."""
         return gauss(7)
+
+    @property
+    def order(self) -> int:
+        """The first number of the name."""
+        return 8
 
     @property
     def error_power(self) -> int:

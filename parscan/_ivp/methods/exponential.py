@@ -45,6 +45,11 @@ class DEER(StepMap):
         return _hermite.output()
 
     @property
+    def order(self) -> int:
+        """As published."""
+        return 2
+
+    @property
     def error_power(self) -> int:
         """The power of the local error."""
         return 3

@@ -10,10 +10,11 @@ from ..._arrays.namespace import Array, copy
 from ..._engine.termination import Failure, Termination
 from ..._functions.right_hand_side import RightHandSide
 from ..._reporting.plot import Stretch
+from ..core.failures import UNEXPLAINED
 from ..core.polynomial import PiecewisePolynomial, joined
 from ..core.problem import Problem
 from ..core.scale import Scale
-from ..mesh.accuracy import is_coarse, largest_error, of_coarse_mesh
+from ..mesh.accuracy import is_bad, is_coarse, largest_error, last_error, of_coarse_mesh
 from ..mesh.march import Record
 from ..mesh.window import Log, Task
 from ..methods.discretisation import Discretisation
@@ -53,8 +54,8 @@ def build_result(
     """
     if not is_alone:
         t, y, mesh = copy(t), copy(y), copy(mesh)
-    stopped = seen is not None and seen.t_stop is not None
     ending = Termination.FINISHED if failure is None else failure.termination
+    stopped = seen is not None and seen.t_stop is not None and ending is not Termination.INACCURATE
     status = IvpStatus.EVENT if stopped else STATUS.get(ending, IvpStatus.FAILED)
     trouble = f" At t = {failed_at!r}: {failure}." if status < 0 else ""
     return IvpResult(
@@ -90,7 +91,8 @@ def mesh_result(
     dense = dense if dense is None or stop is None else dense.restrict(stop)
     scale = Scale(problem.rtols, problem.atol)
     even = not (record.followed or record.failure or stop is not None)
-    estimate = largest_error(record, dense.intervals if dense else 0)
+    estimate = largest_error(record, task, dense.intervals if dense else 0)
+    failure = record.failure or _inaccuracy(record, task, dense)
     reached = float(record.pieces[-1].t[-1]) if record.pieces else problem.span[0]
     t, y = _output(problem, dense, times)
     return build_result(
@@ -99,7 +101,7 @@ def mesh_result(
         y,
         t if dense is None else dense.t,
         _done(record, task.method, compiled=task.rhs.code is not None) + _hints(record, task, rhs, problem, estimate),
-        failure=record.failure,
+        failure=failure,
         failed_at=reached if record.failed_at is None else record.failed_at,
         seen=seen,
         sol=DenseOutput(dense) if dense_output and dense else None,
@@ -115,6 +117,14 @@ def mesh_result(
         _solution=None if dense is None else of_mesh(rhs, task.method, lambda: dense, scale, even=even),
         _stretches=_stretches(record.log, name),
     )
+
+
+def _inaccuracy(record: Record, task: Task, dense: PiecewisePolynomial | None) -> Failure | None:
+    """Why a solution that has come to its end is no success; on a mesh that was given, errors are not controlled."""
+    error, floor = last_error(record, dense.intervals if dense else 0)
+    if task.fixed or not is_bad(error, floor):
+        return None
+    return Failure(Termination.INACCURATE, f"the estimated error is {error:.2g} tolerances{UNEXPLAINED}")
 
 
 def _seen(events: tuple[Event, ...], problem: Problem, dense: PiecewisePolynomial | None) -> Occurrences:

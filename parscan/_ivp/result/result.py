@@ -84,7 +84,7 @@ class IvpResult(Differentiable, Mapping[str, Any]):
         0: the end was reached. 1: a terminal event occurred. -1: the solution could not be continued. -3: a value of
         `fun` was not finite. -4: values of `fun` or an event, called twice with the same arguments, differ by more
         than the tolerances. -5: the end was reached, but with an estimated error above 100 tolerances, although small
-        changes do not grow so far; only for solves that are not on a mesh.
+        changes do not grow so far; not on a mesh that was given.
     termination : Termination
         The reason for the end as data, more detailed than the status: `STUCK` for an early end, for example.
     message : str
@@ -105,11 +105,12 @@ class IvpResult(Differentiable, Mapping[str, Any]):
         Intervals of every mesh that was tried.
     error_estimate : float
         Largest estimated error of an interval or step, in units of the tolerance ``atol + rtol * |y|``, as a root mean
-        square over the components. At most 2 on an adaptive mesh. Not limited on a given mesh, nor on the times of
-        `t_eval` for DEER; a warning is given above 1. Steps that a sequential solver took instead of a window do not
-        count. Of a `compiled` solve without a mesh, and of ``"auto"`` by SciPy's solvers, the largest estimated error
-        of a component at the end; see `errors` for other times. NaN if a method that was named is SciPy's, and
-        where it is not known.
+        square over the components. On an adaptive mesh, where errors grow along the solution, also the error of the
+        last state; mostly at most 3. Not limited on a given mesh, nor on the times of `t_eval` for DEER; a warning is
+        given above 1, and where the error of the last state is above 100. Steps that a sequential solver took instead
+        of a window do not count. Of a `compiled` solve without a mesh, and of ``"auto"`` by SciPy's solvers, the
+        largest estimated error of a component at the end; see `errors` for other times. NaN if a method that was named
+        is SciPy's, and where it is not known.
     errors : array, shape (N,)
         Estimated errors of the states at the times `t` of a `compiled` solve of a single problem without a mesh,
         otherwise NaN: the largest one of a component, in units of the tolerance for its largest size there and at both

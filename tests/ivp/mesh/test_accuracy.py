@@ -26,7 +26,7 @@ JUMPS = np.concatenate([12 * np.arange(4), 12 * np.arange(4) + 0.5])
 @pytest.mark.parametrize("rtol", [1e-4, 1e-7])
 def test_errors_on_meshes_of_our_own_are_small(method, rtol):
     sol = solve_ivp(pendulum, (0, 10), [1.0, 0.0], method, rtol=1e-5 if method == "DEER" else rtol)
-    assert 0 < sol.error_estimate <= 2
+    assert 0 < sol.error_estimate <= 3
     assert sol["error_estimate"] == sol.error_estimate
 
 

@@ -93,7 +93,7 @@ def test_errors_that_grow_are_controlled_at_the_end(rtol, monkeypatch):
     sol = solve_ivp(arenstorf, (0, period), y0, rtol=rtol, atol=rtol)
     error = np.abs(sol.y[:, -1] - y0) / (1 + np.abs(y0))
     assert error.max() <= 10 * rtol
-    monkeypatch.setattr(_window, "excess", lambda *_: 1.0)
+    monkeypatch.setattr(_window, "LOOKS", -1)
     careless = solve_ivp(arenstorf, (0, period), y0, rtol=rtol, atol=rtol)
     assert len(careless.t) <= len(sol.t)
 
