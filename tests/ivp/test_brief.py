@@ -152,3 +152,24 @@ def test_warnings_of_an_accepted_attempt_are_shown_where_they_arise():
     assert sol.success
     assert sol.method == "DOP853"
     assert {one.filename for one in issued} == {__file__}
+
+
+def forced_for_a_moment(centre, width):
+    """A decay with a pulse of area √π, and its exact solution from 1 on at the time 10."""
+
+    def fun(t, y):
+        return [np.exp(-(((t - centre) / width) ** 2)) / width - y[0]]
+
+    moments = np.linspace(centre - 8 * width, centre + 8 * width, 2001)
+    pulse = np.exp(moments - 10 - ((moments - centre) / width) ** 2) / width
+    return fun, np.exp(-10) + np.sum(pulse) * (moments[1] - moments[0])
+
+
+@pytest.mark.parametrize("method", ["auto", "DOP853", "Radau", "RK4"])
+@pytest.mark.parametrize("width", [0.25, 0.05, 0.0125])
+def test_a_pulse_far_shorter_than_the_steps(method, width):
+    for centre in (3.7, 7.31):
+        fun, exact = forced_for_a_moment(centre, width)
+        sol = solve_ivp(fun, (0, 10), [1.0], method, rtol=1e-5, atol=1e-5, compile=False)
+        assert sol.success
+        assert abs(sol.y[0, -1] - exact) <= 1e-4

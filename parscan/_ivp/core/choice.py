@@ -44,6 +44,8 @@ class Choice:
         derivatives at the initial state.
     is_checked : bool
         Whether further solves tell the error at the end, and take place with tighter tolerances if that is large.
+    is_sampled : bool
+        Whether `fun` is sampled between the steps, and the solve fails where they passed over a pulse of it.
     """
 
     method: Any
@@ -58,6 +60,7 @@ class Choice:
     starts: int = 1
     while_analytic: bool = False
     is_checked: bool = False
+    is_sampled: bool = False
 
     def after(self, ending: Termination) -> Choice | None:
         """The choice that continues from where the solver ended for this reason; None if the solve ends there."""

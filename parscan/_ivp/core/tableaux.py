@@ -108,6 +108,12 @@ class Tableau:
         marks = np.unique(np.concatenate([[0.0], self.c, [1.0]]))
         return self.places((marks[1:] + marks[:-1]) / 2)
 
+    def evenly(self, count: int) -> Places:
+        """So many places that divide an interval evenly, if that is more than `gaps` has."""
+        if count <= self.gaps.theta.shape[0]:
+            return self.gaps
+        return self.places((np.arange(count) + 0.5) / count)
+
     def places(self, theta: Array) -> Places:
         """The weights of states and slopes at these shares (k,) of an interval."""
         return Places(theta, self.integrals(theta), self.derivatives(theta))

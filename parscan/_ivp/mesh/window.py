@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import ceil
 
 from ..._arrays.memory import nodes_that_fit
 from ..._arrays.namespace import Array, array_namespace
@@ -13,7 +14,7 @@ from ..core.mesh import Mesh
 from ..core.polynomial import PiecewisePolynomial
 from ..core.scale import Scale
 from ..core.watched import Reached
-from ..methods.defect import DEFECT_LIMIT, overlooked
+from ..methods.defect import DEFECT_LIMIT, SAMPLES, overlooked
 from ..methods.discretisation import Discretisation, Linear
 from ..methods.newton import Iterated, iterate
 from .discontinuities import find
@@ -241,7 +242,8 @@ def _with_overlooked(task: Task, trial: PiecewisePolynomial, linear: Linear, err
     xp = trial.xp
     if float(xp.max(error)) > ACCEPTED:
         return error
-    found = overlooked(task.rhs, task.method.output.gaps, trial, task.scale, linear.jacobians)
+    places = task.method.output.evenly(ceil(SAMPLES / trial.intervals))
+    found = overlooked(task.rhs, places, trial, task.scale, linear.jacobians)
     return xp.where(found > 1, DEFECT_LIMIT * found, error)
 
 

@@ -13,6 +13,9 @@ from ..core.scale import Scale
 from ..core.tableaux import Places
 from .filter import filtered
 
+SAMPLES = 400
+"""Places in all intervals together, at least: pulses that are longer than a few of their distances are seen."""
+
 DEFECT_LIMIT = 3000.0
 """Largest accepted defect of a polynomial, times the step, in tolerances.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from math import inf
+from math import ceil, inf
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from ..._arrays.namespace import Array, quiet
 from ..._engine.termination import Failure, Termination
 from ..._functions.right_hand_side import RightHandSide
 from ..._reporting.progress import Report
+from ..coarse.dop853 import interpolated
 from ..coarse.rodas3 import by_stepping
 from ..core.choice import Choice
 from ..core.evaluation import Evaluation
@@ -22,6 +23,7 @@ from ..core.problem import Problem
 from ..core.scale import Scale
 from ..core.stretches import Stretch, stretches
 from ..core.watched import reached_by
+from ..methods.defect import SAMPLES, overlooked
 from ..output.events import Watch
 from ..output.monitor import Event
 from ..result.report import build_result
@@ -35,6 +37,11 @@ from .scipy_solvers import class_of, make, name_of
 
 LAST = 32
 """Number of nodes before a failure between which jumps are searched."""
+
+FEWER = 100
+"""Samples of `fun` between all steps, where it takes one time only."""
+
+PASSED_OVER = Failure(Termination.INACCURATE, "the steps passed over a pulse of `fun`")
 
 MOST_STEPS = 2000
 """Number of steps after a failure in which values that are not finite are searched."""
@@ -64,9 +71,20 @@ def delegate(
     course, failure = found.course, found.failure
     if course.failure is not None:
         failure = _failure(course, course.failure, problem, within)
+    elif choice.is_sampled and _passed_over(course, problem, evaluation):
+        failure = PASSED_OVER
     scale = Scale(problem.rtols, problem.atol)
     derivatives = Derivatives(lambda: retrace(evaluation, course.steps(problem.y0.dtype)), scale)
     return _result(found, failure, problem, derivatives, are_listed=events is not None)
+
+
+def _passed_over(course: Course, problem: Problem, evaluation: Evaluation) -> bool:
+    """Whether steps of DOP853 passed over a pulse of `fun`: the defect of its polynomials shows that."""
+    rhs, steps = evaluation.right_hand_side(), course.steps(problem.y0.dtype)
+    scale, samples = Scale(problem.rtols, problem.atol), SAMPLES if evaluation.stacks else FEWER
+    trial = interpolated(rhs, steps, scale)
+    found = overlooked(rhs, trial.tableau.evenly(ceil(samples / trial.intervals)), trial, scale)
+    return not float(np.max(found)) <= 1
 
 
 def _course(
