@@ -54,6 +54,12 @@ FIRST = 16
 MOST_STEPS = 100_000
 """Steps, taken or rejected, after which to give up."""
 
+CREEPING = 400
+"""
+Steps, taken or rejected, within which the time is reached at which values were not finite, or else the solution ends
+there. Beside the edge of a domain, as at y = 1 of sqrt(1 - y²), there are states, but no differences of them.
+"""
+
 SAFETY, SLOWEST, FASTEST = 0.9, 0.2, 5.0
 """Step controller: safety factor, and the smallest and largest ratio of successive steps."""
 
@@ -108,15 +114,15 @@ def by_stepping(
 
     `atol` is a number or an array `(n,)`.
     """
-    eye = array_namespace(y0).eye(y0.shape[-1], dtype=y0.dtype)
+    begin, eye = float(span[0]), array_namespace(y0).eye(y0.shape[-1], dtype=y0.dtype)
     problem = _Problem(rhs, float(span[1]), rtol, atol, max_step, eye)
-    t, y = float(span[0]), y0[None, ...]
+    t, y = begin, y0[None, ...]
     h = _first_step(problem, t, y)
     h = h if abs(h) > FIRST * ulp(t) else copysign(min(FIRST * ulp(t), abs(problem.end - t)), problem.end - t)
     node = _linearise(rhs, t, y, h)
     nodes, failure = [(t, y, node.f)], None if node.finite else NOT_FINITE
     shortest = 10 * machine_epsilon("float64") ** 2 * abs(problem.end - t)  # at t = 0, the spacing is no limit
-    grows, finite, bad = FASTEST, True, None
+    grows, finite, bad, first_bad, creeping = FASTEST, True, None, None, 0
     most = MOST_STEPS if most is None else most
     for _ in range(most):
         if node.t == problem.end or failure:
@@ -125,13 +131,18 @@ def by_stepping(
             near = bad is not None and is_no_step(node.t, node.t + (bad - node.t) / 4)  # the last steps led close to it
             failure = NOT_FINITE if near or not finite else TOO_SMALL
             break
+        is_ahead = first_bad is not None and abs(first_bad - begin) > abs(node.t - begin)
+        creeping, first_bad = (creeping + 1, first_bad) if is_ahead else (0, None)
+        if creeping > CREEPING:
+            failure = NOT_FINITE
+            break
         t, h = _next_time(problem, node.t, h)
         y, error = _attempt(problem, node, t, h)
         if error <= 1.0:
             new = _arrive(problem, t, y, h)
             error = max(_second_error(problem, node, new, h), error) if new.finite else nan  # NaN if the first is
         finite = isfinite(error)
-        bad = t if not finite else bad
+        bad, first_bad = (bad, first_bad) if finite else (t, t if first_bad is None else first_bad)
         factor = _factor(error)
         if error <= 1.0:
             node, h, grows = new, h * min(factor, grows), FASTEST

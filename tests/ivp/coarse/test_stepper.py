@@ -8,6 +8,7 @@ import pytest
 from ode_problems import lotka_volterra
 from scipy.integrate import solve_ivp
 
+import parscan
 from parscan._functions.evaluators import ONE_BY_ONE
 from parscan._functions.right_hand_side import RightHandSide
 from parscan._ivp.coarse import rodas3 as _stepper
@@ -22,6 +23,7 @@ from parscan._ivp.core.tableaux import radau
 from parscan._ivp.mesh.march import solve
 from parscan._ivp.mesh.window import Task
 from parscan._ivp.methods.collocation import Collocation
+from parscan._ivp.result.result import IvpStatus
 
 
 def robertson(t, y):
@@ -325,3 +327,17 @@ def test_rodas3_steps_where_scipys_lsoda_is_another(monkeypatch):
     rhs = RightHandSide(lotka_volterra, None, (), y0)
     start = by_lsoda(rhs, span, y0, 1e-4, np.asarray(1e-6), np.inf)
     assert np.array_equal(start.t, by_stepping(rhs, span, y0, 1e-4, np.asarray(1e-6), np.inf).t)
+
+
+def test_the_edge_of_a_domain_is_not_crept_to():
+    """Just below 1 there are states, but no forward differences of the square root: every second step was rejected."""
+    calls = []
+
+    def fun(t, y):
+        calls.append(1)
+        return np.sqrt(1 - y**2)
+
+    sol = parscan.solve_ivp(fun, (0, 10), [0.0], "Radau", rtol=1e-6, atol=1e-6, compile=False)
+    assert sol.status == IvpStatus.NOT_FINITE
+    assert sol.t[-1] == pytest.approx(np.pi / 2, abs=1e-2)
+    assert len(calls) < 5000
