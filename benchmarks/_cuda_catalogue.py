@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from parscan._kernels.cuda import condense_kernels as condensing
 from parscan._kernels.cuda import mend_kernels as mending
@@ -51,6 +54,13 @@ class Entry:
 def catalogue() -> list[Entry]:
     """All entries."""
     return [*_scans(), *_mending(), *_condensing()]
+
+
+def source() -> str:
+    """Digest of the code that Numba compiles: the files that import it."""
+    texts = [file.read_text(encoding="utf-8") for file in sorted(Path(str(threads.__file__)).parent.glob("*.py"))]
+    of_kernels = [text for text in texts if re.search(r"^(from|import) numba", text, re.MULTILINE)]
+    return hashlib.sha256("\0".join(of_kernels).encode()).hexdigest()
 
 
 def _scans() -> Iterator[Entry]:

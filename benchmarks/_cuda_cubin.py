@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from parscan._kernels.cuda.cubin import Capability, architecture, compile_ptx
+from parscan._kernels.cuda.cubin import Capability, compile_ptx
 
-__all__ = ["Capability", "Resources", "architecture", "assemble", "compile_ptx", "known_capabilities"]
+__all__ = ["Capability", "Resources", "assemble", "compile_ptx", "known_capabilities"]
 
 
 @dataclass(frozen=True)

@@ -454,6 +454,14 @@ def fetch(*values: Array) -> tuple[Any, ...]:
     return tuple(part.reshape(value.shape) for part, value in zip(np.split(row, cuts), values, strict=True))
 
 
+def few_on_host(one: Array, other: Array) -> tuple[Array, Array]:
+    """Two arrays of one shape; as NumPy's if they are small: one transfer takes less time than a few launches."""
+    if isinstance(one, np.ndarray) or one.size > MANY:
+        return one, other
+    first, second = to_numpy(array_namespace(one).stack([one, other]))
+    return first, second
+
+
 def readonly(x: Array) -> Array:
     """Read-only view of `x`, if the library has such views; else `x`."""
     if isinstance(x, np.ndarray):

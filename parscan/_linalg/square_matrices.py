@@ -33,8 +33,10 @@ class SquareMatrices(Structure):
 
     def identity(self, matrices: Array) -> Array:
         """Ones on the diagonal of every block."""
-        xp = array_namespace(matrices)
-        return xp.zeros_like(matrices) + xp.eye(matrices.shape[-1], dtype=matrices.dtype, device=device(matrices))
+        xp, place = array_namespace(matrices), device(matrices)
+        identities = xp.empty(matrices.shape, dtype=matrices.dtype, device=place)
+        identities[...] = xp.eye(matrices.shape[-1], dtype=matrices.dtype, device=place)
+        return identities
 
     def solve(self, matrices: Array, *right: Array) -> tuple[Array, ...]:
         """One factorisation of each block for all right-hand sides."""

@@ -27,6 +27,9 @@ FREE = {
 }  # fmt: skip
 """Functions that launch nothing, or copy from the host. Nor do those whose result is in the memory of an argument."""
 
+COPYING = ("array", "copy")
+"""Functions that copy memory, without a kernel if nothing is converted or put in another order."""
+
 
 class Counts:
     """What was asked of the device since the stand-in was installed."""
@@ -44,7 +47,8 @@ class Counts:
         """A function launches a kernel, if it computes; not if its result is in the memory of an argument."""
         arrays = [x for x in arguments if isinstance(x, np.ndarray)]
         is_view = isinstance(result, np.ndarray) and any(np.may_share_memory(result, x) for x in arrays)
-        if name not in FREE and not is_view:
+        is_copy = name in COPYING and all(x.flags.forc and x.dtype == result.dtype for x in arrays)
+        if name not in FREE and not is_view and not is_copy:
             self.launches[name] += 1
 
 

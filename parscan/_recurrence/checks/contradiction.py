@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from ..._arrays.elementwise import by_rows, rows_of
-from ..._arrays.namespace import Array, Namespace, array_namespace, machine_epsilon, quiet, to_numpy
+from ..._arrays.namespace import Array, Namespace, array_namespace, few_on_host, machine_epsilon, quiet, to_numpy
 from ..._engine.tolerance import Tolerance
 from ..._functions.evaluators import ONE_BY_ONE, STACKED
 from ..._functions.response import roundings
@@ -72,9 +72,14 @@ def confirms(step: Step, sample: Sample, tolerance: Tolerance) -> bool:
 
 def is_near(xp: Namespace, after: Array, found: Array, tolerance: Tolerance) -> bool:
     """Whether stacked values differ from states of a trajectory by no more than the tolerance and half the digits."""
-    off, size, share = xp.abs(after - found), xp.abs(found), machine_epsilon(found.dtype) ** 0.5
-    if bool(xp.all(off <= min(share, tolerance.rtol) * size)):  # a quick test, which most pass
+    share = machine_epsilon(found.dtype) ** 0.5
+    one, other = few_on_host(after, found)
+    of_host = array_namespace(one)
+    off, size = of_host.abs(one - other), of_host.abs(other)
+    if bool(of_host.all(off <= min(share, tolerance.rtol) * size)):  # a quick test, which most pass
         return True
+    if one is not after:
+        off, size = xp.abs(after - found), xp.abs(found)
     size = xp.max(size, axis=0)
     return bool(xp.all(off <= xp.minimum(share * size, tolerance.atol + tolerance.rtol * size)))
 

@@ -1,8 +1,11 @@
 """What the toolkit tells of kernels that are compiled without a device."""
 
+import json
+from importlib import import_module
+
 import cuda_child
 import pytest
-from cuda_child import needs_toolkit
+from cuda_child import ROOT, needs_toolkit
 
 pytestmark = [pytest.mark.slow, pytest.mark.kernels]
 
@@ -22,3 +25,36 @@ print([(cubin.registers > 16, cubin.spilled, cubin.stack, cubin.shared) for cubi
 @needs_toolkit
 def test_what_a_cubin_tells():
     assert cuda_child.run("-c", RESOURCES).strip() == "[(True, 0, 0, 0), (True, 0, 0, 0)]"
+
+
+COUNTED = """
+import json
+from _cuda_cubin import assemble, compile_ptx
+from _cuda_sass import per_multiply_add
+from parscan._kernels.cuda.column_kernels import march_kernel, summarise_kernel
+
+for make in (summarise_kernel, march_kernel):
+    for n in (16, 32):
+        cubin = assemble(compile_ptx(make("float32", n), (9, 0)), "sm_90")
+        print(json.dumps([make.__name__, n, per_multiply_add(cubin.code)]))
+"""
+
+MOST = {
+    ("summarise_kernel", 16): 5.0,
+    ("summarise_kernel", 32): 5.0,
+    ("march_kernel", 16): 15.0,
+    ("march_kernel", 32): 9.5,
+}
+"""Instructions for each multiply-add. Products of matrices take n of these for every number that is read, states take
+one, so that they wait for memory."""
+
+
+@needs_toolkit
+def test_instructions_of_the_loops_of_columns(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    if import_module("_cuda_sass").disassembler() is None:
+        pytest.skip("needs nvdisasm, which `pip install nvidia-cuda-nvdisasm` brings")
+    found = {(name, n): count for name, n, count in map(json.loads, cuda_child.run("-c", COUNTED).splitlines())}
+    assert found.keys() == MOST.keys()
+    assert {kernel: count for kernel, count in found.items() if count > MOST[kernel]} == {}
+    assert min(found.values()) > 1
