@@ -32,13 +32,24 @@ class Scan:
     coefficients: tuple[int, ...]
     offsets: tuple[int, ...]
     passes: int
-    """How often an algorithm in phases reads its operands: twice where time is cut, once where sequences suffice."""
+    """How often operands should be read: twice where time is cut, once where sequences suffice. See `passes_made`."""
 
     target: float = 0.8
     """Share of the copy's speed that shall be reached, counting these passes."""
 
     single_pass: bool = False
     """Whether it is evaluated by look-back, which is off by default."""
+
+    def passes_made(self, processors: int) -> int:
+        """How often the kernels that the table chooses read them, on a device of so many multiprocessors."""
+        choice: Any = import_module("parscan._kernels.cuda.choice")
+        n = self.offsets[-1] if len(self.coefficients) > len(self.offsets) else 1
+        sequences, length = prod(self.offsets[1:]) // n, self.offsets[0]
+        if not choice.is_covered(self.dtype, n):
+            return self.passes
+        way = choice.choose(self.dtype, n, sequences, length)
+        cut = isinstance(way, choice.Phases) and way.chunk(self.dtype, n, sequences, length, processors) < length
+        return 2 if cut else 1
 
     def operands(self, platform: Platform) -> tuple[Array, Array]:
         """Coefficients that keep states near one, with offsets of size one."""
@@ -139,10 +150,11 @@ def bandwidths(platform: Platform, rate: float, repeats: int) -> Iterator[Bandwi
         A, b = scan.operands(platform)
         with single_pass(scan.single_pass):
             wrong = deviation(scan, A, b, linear_recurrence(A, b), platform)
+            passes = scan.passes_made(import_module("parscan._kernels.cuda.launch").LAUNCHER.processors())
             seconds = platform.best(partial(linear_recurrence, A, b), repeats, inner=platform.size(10, 1))
         fewest = scan.bytes_moved(1)
-        shares = fewest / seconds / rate, scan.bytes_moved(scan.passes) / seconds / rate
-        yield Bandwidth(scan.name, seconds, fewest, shares[0], scan.passes, shares[1], scan.target, wrong)
+        shares = fewest / seconds / rate, scan.bytes_moved(passes) / seconds / rate
+        yield Bandwidth(scan.name, seconds, fewest, shares[0], passes, shares[1], scan.target, wrong)
 
 
 def launch_cost(platform: Platform, repeats: int) -> dict[str, float]:
