@@ -73,6 +73,9 @@ IN_MODES = 10_000
 """Steps after which a member is solved alone, if that has steps which end where comparisons of states change: where
 slopes on both sides lead back to such a place, others get nowhere."""
 
+PAIRS = "pairs"
+"""Name of the note of shares of the tolerances of both marches of members, and of their longest steps."""
+
 BENDS, MANY = "bends", 0.05
 """Name of the note that steps of members crossed kinks or jumps of the state, and of which share of all marches."""
 
@@ -228,12 +231,18 @@ class AllMembers:
         if is_bent and known is not None:
             before = nothing_known(before.shares)
         looser = self._looser if before is known else LOOSER
-        y0, shares = self.y0[some, :], xp.concat([before.shares, looser * before.shares])
-        first = self._ends(twice, xp.concat([y0, y0]), shares, times, count, None, tell, watches=watches)
-        bent = self._bent(first) if watches else None
+        y0, pairs = self.y0[some, :], self._pairs(key, before.shares, looser)
+        made, judge = list["Rounds"](), partial(self._rounds, y0, looser)
+
+        def prepare() -> None:
+            made.append(judge(before, is_bent=is_bent))
+
+        starts = xp.concat([y0, y0])
+        first = self._ends(twice, starts, pairs, times, count, None, tell, watches=watches, meanwhile=prepare)
+        bent, (rounds,) = self._bent(first) if watches else None, made
         if watches and bent is None:
             is_bent, watches, before = True, False, nothing_known(before.shares)
-        rounds = self._rounds(y0, looser, before, is_bent=is_bent)
+            rounds = judge(before, is_bent=is_bent)
         if bent is not None:
             rounds.bend(bent % count)
         rounds.first(first, self._apart_first(first, count) if self._is_complex else None)
@@ -257,6 +266,18 @@ class AllMembers:
         if crossing.shape[0] or bool(xp.any(rounds.errors > FAR)):
             self._mend(found, alone, first, crossing)
         first.give_back()
+        return found
+
+    def _pairs(self, key: Any, shares: Array, looser: float) -> tuple[Array, Array]:
+        """Shares of the first marches of members and of their second ones, and longest steps; members keep most."""
+        notes, like = self._members.notes, (looser, self._longest(1.0))
+        kept: tuple[Any, ...] = notes.get((PAIRS, key), (None,))
+        if kept[0] is shares and kept[1] == like:
+            return kept[2]
+        both = self._problem.xp.concat([shares, looser * shares])
+        found = both, self._longest(both)
+        if self.count <= self._members.together[0]:
+            notes[PAIRS, key] = shares, like, found
         return found
 
     @property
@@ -340,7 +361,8 @@ class AllMembers:
         """
         every, left = rounds.every, rounds.left
         begins = None if methods is None else methods[every]
-        ends = self._ends(members[every], rounds.begin, rounds.given, times, left, begins, None, watches=watches)
+        given = rounds.given, self._longest(rounds.given)
+        ends = self._ends(members[every], rounds.begin, given, times, left, begins, None, watches=watches)
         mended = copy(every[:left])  # which the next ones replace
         if watches:
             rounds.bend(every if ends.changes is None else every[ends.changes != 0])
@@ -382,19 +404,25 @@ class AllMembers:
         return longest * shares ** (1 / ORDER)
 
     def _ends(
-        self, members: Array, starts: Array, shares: Array, times: Array, valued: int, methods: Array | None,
-        tell: Callable[[float], object] | None, *, watches: bool,
+        self, members: Array, starts: Array, given: tuple[Array, Array], times: Array, valued: int,
+        methods: Array | None, tell: Callable[[float], object] | None, *, watches: bool,
+        meanwhile: Callable[[], object] | None = None,
     ) -> Ends:  # fmt: skip
-        """March some members with shares of the tolerances; the first `valued` ones have values at the times."""
+        """
+        March some members with `given` shares of the tolerances and longest steps.
+
+        The first `valued` ones have values at the times. `meanwhile` is called while they march.
+        """
         native, count = _native(), members.shape[0]
+        shares, longest = given
         try:
             return native.integrate_members(
                 self._members.solvers(), *self._problem.span, starts,
-                rtol=self._rtol, atol=self._atol, share=shares, max_step=self._longest(shares),
+                rtol=self._rtol, atol=self._atol, share=shares, max_step=longest,
                 first_step=self._first_step,
                 parameters=self._members.arguments(members), shared=self._members.shared,
                 times=times if times.shape[0] else None, valued=valued, first_methods=methods,
-                stretches=self._of_part(members),
+                stretches=self._of_part(members), meanwhile=meanwhile,
                 lanes=self._lanes, most=self._most, watches=watches,
                 report=None if tell is None else lambda ended: tell(ended / count),
             )  # fmt: skip

@@ -58,13 +58,15 @@ def solve_batch(
     problem: Problem,
     first_step: float,
     times: Array | None,
-    evaluation: Evaluation,
+    evaluate: Callable[[], Evaluation],
     report: Report | None,
     members: Members,
     given_up: GivenUpError | None = None,
 ) -> IvpResult:
     """
     Solve a batch by machine code of its members, up to a time at which one of them was `given_up`.
+
+    `evaluate` gives what evaluates its function, if it is asked for steps later.
 
     Raises
     ------
@@ -82,7 +84,7 @@ def solve_batch(
             raise
         span = begin, early.t
         kept = times if times is None else times[(times >= min(span)) & (times <= max(span))]
-        return solve_batch(replace(problem, span=span), first_step, kept, evaluation, report, members, early)
+        return solve_batch(replace(problem, span=span), first_step, kept, evaluate, report, members, early)
     values = xp.astype(from_parts(found.values, problem.y0), dtype, copy=False)
     values = xp.reshape(values, (*problem.batch, *values.shape[1:]))
     last = xp.reshape(xp.astype(from_parts(found.y, problem.y0), dtype, copy=False), problem.y0.shape)
@@ -103,7 +105,7 @@ def solve_batch(
     if _is_unlike(problem, members, found, nodes, state):
         raise NoCodeError(UNLIKE)
     usual = problem.usual
-    follow = partial(_trajectory, usual, evaluation, nodes, states)
+    follow = partial(_trajectory, usual, evaluate, nodes, states)
     failure = given_up.failure if given_up is not None else _failure(problem, found) if found.bad else None
     return build_result(
         list(MAKERS)[int(found.methods.max())],
@@ -132,8 +134,11 @@ def _variational(problem: Problem, members: Members, found: Found) -> Variationa
     return VariationalMembers(problem, members, found.shares, found.methods, partial(agrees_at_start, problem))
 
 
-def _trajectory(problem: Problem, evaluation: Evaluation, nodes: Array, states: Callable[[], Array]) -> Trajectory:
+def _trajectory(
+    problem: Problem, evaluate: Callable[[], Evaluation], nodes: Array, states: Callable[[], Array]
+) -> Trajectory:  # fmt: skip
     """The solution with steps that all members take together; if there are none, by another method from the nodes."""
+    evaluation = evaluate()
     usual = solve_ensemble(problem, evaluation.right_hand_side, None, dense_output=False)
     if usual is None or usual._solution is None:
         return retrace(evaluation, Steps(problem.xp.asarray(nodes), problem.xp.asarray(states())))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import inf
 from typing import Any
 
@@ -94,24 +94,29 @@ class Experience:
         else:
             misses = min(self.misses + 1, MOST_MISSES)
             account = {"usual": self.usual, "misses": misses, "rest": 2 << misses}
-        found = before._after(shares, errors)
+        found, *others = before._after(shares, errors)
         if doubted is not None:
-            found.shares[doubted] *= OTHERWISE
-        return replace(found, **account)
+            found = copy(found)
+            found[doubted] *= OTHERWISE
+        return Experience(found, *others, **account)
 
-    def _after(self, shares: Array, errors: Array) -> Experience:
-        """What is known of the members after a solve that began with this."""
+    def _after(self, shares: Array, errors: Array) -> tuple[Array, Array, Array, int]:
+        """
+        What is known of the members after a solve that began with this: the first attributes.
+
+        Shares that are as before are the same array, which is only read: what follows from them is then known as well.
+        """
         xp, solves, too_large = array_namespace(shares), self.solves + 1, self.too_large
         with quiet():
-            is_mended, known = shares < self.shares, errors / shares
-            if bool(xp.any(is_mended)):
+            are_same, known = bool(xp.all(shares == self.shares)), errors / shares
+            if not are_same and bool(xp.any(is_mended := shares < self.shares)):
                 too_large = xp.where(is_mended, self.shares, too_large)
             if solves > SOON and solves % EVERY:
-                return Experience(copy(shares), known, too_large, solves)
+                return self.shares if are_same else copy(shares), known, too_large, solves
             larger = xp.where(errors < LOOSEN_BELOW, xp.minimum(GOAL / errors, xp.full_like(errors, MOST)), 1.0)
             wanted = xp.minimum(xp.minimum(shares * larger, xp.ones_like(shares)), too_large / APART)
         too_large = too_large if solves <= SOON else FORGETS * too_large
-        return Experience(xp.maximum(wanted, shares), known, too_large, solves)
+        return xp.maximum(wanted, shares), known, too_large, solves
 
 
 def nothing_known(like: Array) -> Experience:

@@ -58,7 +58,9 @@ def solve_on_device(
     """
     launcher, xp, host = DEVICES[library(problem.y0)](), problem.xp, on_host(problem)
     members = OnDevice.of(members_of(host), launcher)
-    found = solve_batch(host, first_step, None if times is None else to_numpy(times), evaluation, report, members)
+    found = solve_batch(
+        host, first_step, None if times is None else to_numpy(times), lambda: evaluation, report, members
+    )
     arrays = {name: xp.asarray(getattr(found, name)) for name in ("t", "y", "mesh")}
     return replace(found, **arrays, decisions=(*found.decisions, TOLD))
 

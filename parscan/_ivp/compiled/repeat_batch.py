@@ -72,7 +72,7 @@ class RepeatedBatch:
         self.misses += 1
         try:
             with paid_by(NOTHING):
-                found = solve_batch(problem, 0.0, times, Evaluation(problem, None), None, known)
+                found = solve_batch(problem, 0.0, times, lambda: Evaluation(problem, None), None, known)
         except (NoCodeError, UnpaidError) as error:
             raise Unusual from error
         self.misses = 0.0

@@ -54,7 +54,7 @@ def solve_compiled(
         if has_threads(problem):
             return solve_on_device(problem, first_step or 0.0, times, evaluation, report)
         members = members_of(problem)
-        found = solve_batch(problem, first_step or 0.0, times, evaluation, report, members)
+        found = solve_batch(problem, first_step or 0.0, times, lambda: evaluation, report, members)
         if found.success and not (first_step or report or vectorized):
             note_batch(problem, members, is_demanded=is_demanded)
         return found

@@ -69,6 +69,7 @@ def integrate_members(
     shared: Sequence[bool] = (), times: Any = None, valued: int | None = None, most: int | None = None,
     first_methods: Any = None, stretches: Any = None, lanes: int | None = None, threads: int | None = None,
     report: Callable[[int], object] | None = None, watches: bool = False,
+    meanwhile: Callable[[], object] | None = None,
 ) -> Ends:  # fmt: skip
     """
     Solve all members; those that are stiff for a method go on with the next one.
@@ -94,6 +95,8 @@ def integrate_members(
         Called with the number of members that have ended, every now and then. Ctrl-C is noticed at the same times.
     watches : bool
         Whether the first method watches modes, with several lanes.
+    meanwhile : callable, optional
+        Called once, while other threads have begun already.
 
     Raises
     ------
@@ -110,13 +113,15 @@ def integrate_members(
         run = begin.run(
             makers[0], slice(None), t0, end, y0, max_step, first_step, share, parameters, valued, watches=watches
         )
-        ended = _finish(run, 0, report)
+        ended = _finish(run, 0, report, meanwhile)
         found = Ends(run.y, run.t, run.counts, np.zeros(count, np.int64), np.empty(count), run.values, run.rates)
         found.since[...], found.run = t0, run
         if ended == count:
             found.changes = run.changes
             return found
     else:
+        if meanwhile is not None:
+            meanwhile()
         ended, since = 0, np.array(np.broadcast_to(np.asarray(t0, dtype=np.float64), (count,)))
         found = Ends(np.array(y0), since, np.zeros((count, 4), np.int64), np.zeros(count, np.int64), since.copy(), None)
     for number in range(int(is_usual), len(makers)):
@@ -207,7 +212,9 @@ def _of(members: Any, one: Any) -> Any:
     return one if np.ndim(one) == 0 else np.asarray(one)[members]
 
 
-def _finish(run: Run, before: int, report: Callable[[int], object] | None) -> int:
+def _finish(
+    run: Run, before: int, report: Callable[[int], object] | None, meanwhile: Callable[[], object] | None = None
+) -> int:  # fmt: skip
     """
     Run to the end, with returns to Python, which let threads wait for each other.
 
@@ -216,7 +223,8 @@ def _finish(run: Run, before: int, report: Callable[[int], object] | None) -> in
     solver = run.solver
     while True:
         attempts, begin = solver.attempts, time.perf_counter()
-        left = run.advance(attempts)
+        left = run.advance(attempts, meanwhile)
+        meanwhile = None
         if report is not None:
             report(before + run.ended)
         if not left:

@@ -44,6 +44,9 @@ WORKERS = 8
 ENSEMBLES, WORDS = 2, 1 << 18
 """Runs of ensembles that a solver keeps for later ones of as many members, and numbers in the memory of each."""
 
+AHEAD = 128
+"""Attempts of the calling thread after which it prepares what follows a run: the others have begun by then."""
+
 COMPARED = 2
 """Members of a run that compares two solves of a problem."""
 
@@ -367,11 +370,12 @@ class Run:
         """Time and state of a solve of one member that has not ended."""
         return self._workers[0].now()
 
-    def advance(self, most: int) -> int:
+    def advance(self, most: int, meanwhile: Callable[[], object] | None = None) -> int:
         """
         Go on with at most so many attempts in every lane; return the number of members that have not ended.
 
-        It releases the GIL. Ctrl-C is noticed after these attempts.
+        It releases the GIL. Ctrl-C is noticed after these attempts. `meanwhile` is called once; other threads, if there
+        are several, go on in the meantime.
         """
         is_logged, workers = self.solver.form.log != NOTHING, self._workers
         if is_logged:
@@ -379,10 +383,11 @@ class Run:
                 worker.expect(most)
         for worker in workers if self.solver.form.events else ():
             worker.expect_occurrences()
+        own = workers[0].run if meanwhile is None else partial(workers[0].run_around, meanwhile)
         if len(workers) == 1:
-            workers[0].run(most)
+            own(most)
         else:
-            run_all([partial(worker.run, most) for worker in workers])
+            run_all([partial(own, most), *[partial(worker.run, most) for worker in workers[1:]]])
         if is_logged:
             rows = [worker.filled() for worker in workers]
             columns = rows[0] if len(rows) == 1 else list(map(np.concatenate, zip(*rows, strict=True)))
@@ -529,3 +534,9 @@ class Worker:
     def run(self, most: int) -> None:
         """Call the code."""
         self._solver.machine.call(self._address, most)
+
+    def run_around(self, meanwhile: Callable[[], object], most: int) -> None:
+        """Call the code, and something else after some attempts: until there are some, others wait for the GIL."""
+        self.run(min(AHEAD, most))
+        meanwhile()
+        self.run(most)

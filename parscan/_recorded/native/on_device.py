@@ -176,10 +176,18 @@ class DeviceRun:
         self._kept = launcher.xp.repeat(launcher.xp.asarray(memory.view(WHOLE)), self._threads)
         self._ended = launcher.xp.zeros(1, dtype=WHOLE)
 
-    def advance(self, most: int) -> int:
-        """One launch, of at most so many attempts of every thread; return the number of members that have not ended."""
-        if self.ended < self.members:
+    def advance(self, most: int, meanwhile: Callable[[], object] | None = None) -> int:
+        """
+        One launch, of at most so many attempts of every thread; return the number of members that have not ended.
+
+        `meanwhile` is called while the device works.
+        """
+        is_launched = self.ended < self.members
+        if is_launched:
             self.solver.launch(self._threads, self._kept, self._threads, most, self._ended)
+        if meanwhile is not None:
+            meanwhile()
+        if is_launched:
             self.ended = int(self.solver.launcher.to_host(self._ended)[0])
         return self.members - self.ended
 

@@ -57,6 +57,20 @@ def test_members_that_were_doubted_have_other_tolerances(solves):
     np.testing.assert_array_equal(shares, 0.1)
 
 
+def test_shares_that_stay_are_the_same_array():
+    """It is only read, also where members are doubted."""
+    known = nothing_known(np.ones(3))
+    for _ in range(SOON + 1):
+        known = known.next(np.full(3, 0.1), np.full(3, 0.3), 100, known)
+    again = known.next(known.shares.copy(), np.full(3, 0.3), 100, known)
+    assert again.shares is known.shares
+    other = again.next(np.full(3, 0.1), np.full(3, 0.3), 100, again, np.array([1]))
+    np.testing.assert_array_equal(again.shares, 0.1)
+    np.testing.assert_allclose(other.shares, [0.1, 0.1 * OTHERWISE, 0.1])
+    mended = again.next(np.array([0.1, 0.05, 0.1]), np.full(3, 0.3), 100, again)
+    np.testing.assert_array_equal(mended.too_large, [1.0, 0.1, 1.0])
+
+
 def test_what_does_not_pay_is_tried_seldom():
     """If members are others at each solve, most solves begin as if nothing was known; until they are the same again."""
     known, uses = nothing_known(np.ones(1)), []

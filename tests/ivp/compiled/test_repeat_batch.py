@@ -204,3 +204,14 @@ def test_functions_are_not_kept():
     del fun
     gc.collect()
     assert gone() is None
+
+
+def test_longest_steps_are_those_of_the_span():
+    """Where they limit steps, also if the tolerances of members are as at the solve before, over another span."""
+
+    def steps(spans):
+        fun = lambda t, y, rate: [-1e-4 * rate * y[0]]  # noqa: E731
+        found = [solved(fun, (0.0, end), np.ones((1, COUNT)), (RATES,), t_eval=[end]) for end in spans]
+        return found[-1].nfev
+
+    assert steps([0.5] * 12 + [50.0]) <= 1.5 * steps([50.0] * 13)

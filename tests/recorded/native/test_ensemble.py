@@ -1,5 +1,6 @@
 """Ensembles by compiled solvers: every member as alone, whichever methods, lanes and threads it needs."""
 
+import threading
 from functools import cache, partial
 
 import numpy as np
@@ -8,9 +9,10 @@ from scipy.integrate import solve_ivp
 
 from parscan._recorded.linearised import linearised
 from parscan._recorded.modes import with_modes
+from parscan._recorded.native import integrate
 from parscan._recorded.native.ensemble import integrate_members
 from parscan._recorded.native.explicit import explicit
-from parscan._recorded.native.integrate import ENSEMBLES
+from parscan._recorded.native.integrate import AHEAD, ENSEMBLES, Worker
 from parscan._recorded.native.members import Form
 from parscan._recorded.native.rosenbrock import rosenbrock
 from parscan._recorded.native.status import Status
@@ -148,6 +150,33 @@ def test_methods_to_begin_with():
     np.testing.assert_array_equal(found.methods, first)
     np.testing.assert_array_equal(found.since, 0.0)
     assert (found.counts[:, 0] == Status.FINISHED).all()
+
+
+@pytest.mark.parametrize("begin", [None, [1] * 20])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_what_is_done_meanwhile(monkeypatch, threads, begin):
+    """Once, after a few steps of the calling thread, and what becomes of members is the same to the last bit."""
+    own, done, advance = threading.get_ident(), [], Worker.run
+
+    def noted(worker, most):
+        if threading.get_ident() == own:
+            done.append(most)
+        advance(worker, most)
+
+    monkeypatch.setattr(Worker, "run", noted)
+    monkeypatch.setattr(integrate, "FIRST", 1000)
+    mu, y0, *_ = problem(20)
+    one, other = (
+        integrate_members(MAKERS, 0.0, 9.0, y0, rtol=1e-7, atol=1e-8, parameters=(mu, PUSH), shared=(False, True),
+                          threads=threads, first_methods=begin, **options)
+        for options in ({}, {"meanwhile": lambda: done.append("meanwhile")})
+    )  # fmt: skip
+    for name in ("y", "t", "counts", "methods"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+    assert done.count("meanwhile") == 1
+    if begin is None:
+        place = done.index("meanwhile")
+        assert done[place - 1 : place + 2] == [AHEAD, "meanwhile", 1000]
 
 
 def test_memory_of_threads_is_used_again():
