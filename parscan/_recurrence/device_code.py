@@ -17,6 +17,7 @@ from .._linalg.dense import Dense
 from .._linalg.diagonal import Diagonal
 from .._linalg.structure import Structure
 from .._recorded.budget import Ledger, NoCodeError
+from .checks.check_step import check_broadcasting
 from .code import Code, are_apart, changed, unlike_function
 from .device_record import MOST_TOGETHER, Input, Recorded, recorded_alone, recorded_together, with_refusals
 from .loop import first_not_finite
@@ -261,7 +262,7 @@ def _made(
 
 
 def _prepare(march: March) -> None:
-    """Compile and load a kernel, or say why that cannot be done."""
+    """Compile and load a kernel, or say why the device does not take it."""
     try:
         written.LAUNCHER.prepare(march.kernel)
     except RuntimeError as error:
@@ -312,14 +313,23 @@ def _in_order(array: Array) -> Array:
 
 
 def _compare(code: DeviceCode, states: Array, after: Array) -> None:
-    """Raise unless the kernel gives what the function gives, for the first states of all members and changed ones."""
+    """
+    Raise unless the kernel gives what the function gives, for the first states of all members and changed ones.
+
+    It is a `ValueError` if the function does not broadcast, so that it cannot tell.
+    """
     xp, times = array_namespace(states), list(range(states.shape[0]))
     share = machine_epsilon(states.dtype) ** 0.5
     for given in (states, changed(states)):
         found = xp.empty_like(states)
-        code.marches.run(given, found, Span(0, len(times), 1), 0, 1)
+        try:
+            code.marches.run(given, found, Span(0, len(times), 1), 0, 1)
+        except RuntimeError as error:  # of the driver
+            raise NoCodeError(f"is not started by the device ({error})") from error
         if _are_alike(code, times, given, found, share) and (given is not states or alike(xp, found, after, share)):
             continue
+        if given is states:
+            check_broadcasting(code.step, given, len(times), code.evaluator)
         if unlike_function(code.step, times, given, found, code.evaluator) or (
             given is states and are_apart(code.step, times, given, found, after)
         ):

@@ -180,6 +180,30 @@ def test_steps_that_do_not_broadcast_are_told(launcher, method):
         parscan.solve_recurrence(step, xp.ones((2,)), length=2000, method=method)
 
 
+@pytest.mark.parametrize("wanted", [None, True])
+@pytest.mark.parametrize("method", ["auto", "newton"])
+def test_steps_that_refuse_many_states_are_told(launcher, method, wanted):
+    """Inputs without the axis of the batch meet each state, but not many of them."""
+    x = xp.asarray(np.random.default_rng(0).standard_normal((2000, 2)))
+
+    def step(y, x):
+        return 0.5 * y + xp.tanh(x)
+
+    with pytest.raises(ValueError, match="does not broadcast over leading axes: one call on 8 stacked states raised"):
+        parscan.solve_recurrence(step, xp.zeros((3, 2)), x, method=method, compile=wanted)
+
+
+def test_kernels_that_the_device_does_not_start(launcher, monkeypatch):
+    def fail(*arguments):
+        raise RuntimeError("out of resources")
+
+    monkeypatch.setattr(launcher, "launch", fail)
+    sol = solved(launcher, method="newton")
+    assert "it is not started by the device (out of resources)" in sol.decisions[0]
+    with pytest.raises(TypeError, match="not started by the device"):
+        solved(launcher, method="newton", compile=True)
+
+
 def test_a_wrong_jacobian_is_told(launcher):
     with pytest.raises(ValueError, match="jac"):
         parscan.solve_recurrence(lambda y: 0.9 * xp.sin(y), xp.ones((2,)), length=100, method="newton",

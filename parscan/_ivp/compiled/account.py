@@ -9,6 +9,7 @@ from functools import partial
 from math import inf
 from typing import Any
 
+from ..._arrays.namespace import library
 from ..._recorded.budget import LOADING, RECORDING, UnpaidError, compiler_is_loaded
 from ..core.problem import Problem
 
@@ -115,8 +116,8 @@ _of_all = Account()
 
 
 def account_of(problem: Problem) -> Account:
-    """The account of a right-hand side for states of this shape and dtype."""
-    key = _name(problem.fun), problem.y0.shape, problem.y0.dtype
+    """The account of a right-hand side for states of this library, shape and dtype: a device has code of its own."""
+    key = _name(problem.fun), library(problem.y0), problem.y0.shape, problem.y0.dtype
     account = _accounts.get(key)
     if account is None:
         account = _accounts[key] = Account()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..._arrays import cupy as _cupy
@@ -37,13 +36,16 @@ class CupyThreads:
         return self.xp.asnumpy(array)
 
     def load(self, kernel: DeviceKernel) -> Launch:
-        """A kernel, ready to be started on the current device."""
+        """A kernel, ready to be started on the current device, which sets memory aside for it at its first start."""
         try:
             written.LAUNCHER.prepare(kernel)
-        except UnsupportedError:
-            raise
-        except Exception as error:  # of CuPy, or of the driver
-            raise UnsupportedError(
-                f"has code that the device does not take ({type(error).__name__}: {error}): {_cupy.versions()}"
-            ) from error
-        return partial(written.LAUNCHER.launch, kernel)
+        except RuntimeError as error:
+            raise UnsupportedError(f"has code that the device does not take ({error})") from error
+
+        def launch(threads: int, *arguments: Any) -> None:
+            try:
+                written.LAUNCHER.launch(kernel, threads, *arguments)
+            except RuntimeError as error:  # of the driver
+                raise UnsupportedError(f"has code that the device does not start ({error})") from error
+
+        return launch

@@ -54,7 +54,7 @@ class Launcher(ABC):
 
     @abstractmethod
     def prepare(self, kernel: Written) -> None:
-        """Compile and load a kernel; what prevents that is raised as a `RuntimeError`."""
+        """Compile and load a kernel; what the device does not take is raised as a `RuntimeError`."""
 
     @abstractmethod
     def launch(self, kernel: Written, threads: int, *arguments: Array | int) -> None:
@@ -78,10 +78,7 @@ class CupyLauncher(Launcher):
 
     def prepare(self, kernel: Written) -> None:
         """Load the kernel by the driver, which may be too old for it, or know no such device."""
-        try:
-            self._function(kernel)
-        except Exception as error:
-            raise RuntimeError(f"{type(error).__name__}: {error}; {_cupy.versions()}") from error
+        self._function(kernel)
 
     def launch(self, kernel: Written, threads: int, *arguments: Array | int) -> None:
         """Blocks of a few threads."""
@@ -107,9 +104,12 @@ class CupyLauncher(Launcher):
                 self._kept.move_to_end(key)
                 return self._kept[key]
         digits = cuda.Device(device).compute_capability
-        module = cuda.function.Module()
-        module.load(self._code(kernel, (int(digits[:-1]), int(digits[-1]))))
-        found = module.get_function(kernel.entry)
+        code, module = self._code(kernel, (int(digits[:-1]), int(digits[-1]))), cuda.function.Module()
+        try:
+            module.load(code)
+            found = module.get_function(kernel.entry)
+        except Exception as error:
+            raise RuntimeError(f"{type(error).__name__}: {error}; {_cupy.versions()}") from error
         with self._lock:
             self._kept[key] = found
             while len(self._kept) > KEPT:

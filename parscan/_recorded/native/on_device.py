@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from math import inf, prod
@@ -23,6 +24,7 @@ from .members import COUNTS, NUMBERS, POINTERS, STRETCH, Form, Members
 from .rosenbrock import Rosenbrock
 from .same_text import structure
 from .status import Status
+from .text import UnsupportedError
 from .thread_text import ThreadCode, thread_code
 
 CAPACITY = NUMBERS.index("capacity")
@@ -71,6 +73,15 @@ class Launcher(Protocol):
         """A kernel, ready to be started; raises `UnsupportedError` if the device cannot have it."""
 
 
+@contextmanager
+def within_memory() -> Iterator[None]:
+    """Memory that is not left is a reason to do without threads of the device."""
+    try:
+        yield
+    except MemoryError as error:
+        raise UnsupportedError(f"needs more memory than is left ({error})") from error
+
+
 class DeviceSolver:
     """
     A solver on a device: what `Solver` is on this processor, for ensembles whose steps are not logged.
@@ -91,12 +102,13 @@ class DeviceSolver:
         self.attempts = FIRST
         """Attempts of steps of every member in a launch."""
 
+    @within_memory()
     def start(
         self, t0: Any, end: Any, y0: Any, *, rtol: Any, atol: Any, max_step: Any = inf, first_step: Any = 0.0,
         share: Any = 1.0, parameters: Sequence[Any] = (), times: Any = None, valued: int | None = None,
         stretches: Any = None, most: int | None = None, threads: int = 1,
     ) -> DeviceRun:  # fmt: skip
-        """Begin to solve; the arguments are those of `Solver.start`, NumPy's, but for the number of threads."""
+        """Begin to solve; the arguments are those of `Solver.start`, NumPy's, but for `threads`."""
         run = DeviceRun(self, y0)
         spans = {"t0": t0, "end": end, "first": first_step, "longest": max_step, "tightness": 1.0 / np.asarray(share)}
         for name, given in spans.items():

@@ -1,5 +1,7 @@
 """Batches of CuPy's arrays by threads of their device: a stand-in for CuPy, whose kernels this processor runs."""
 
+import re
+
 import numpy as np
 import pytest
 from cupy_arrays import COUNTS
@@ -7,7 +9,7 @@ from cupy_device import DEVICE
 from cupy_stand_in import installed
 
 from parscan import solve_ivp
-from parscan._ivp.compiled import on_device
+from parscan._ivp.compiled import account, on_device
 from parscan._kernels.cuda import written
 from parscan._recorded.native.compilation import compiled
 from parscan._recorded.native.kernel import Kernel
@@ -106,8 +108,9 @@ def test_another_device(cupy):
 
 def test_code_that_the_device_does_not_take(cupy, monkeypatch):
     monkeypatch.setattr(MarchKernel, "ptx", lambda kernel, capability: "of another device")
-    with pytest.raises(TypeError, match=r"the device does not take .*the driver knows CUDA up to 13.0"):
+    with pytest.raises(TypeError, match=r"the device does not take .*the driver knows CUDA up to 13.0") as raised:
         solve(cupy, 3)
+    assert str(raised.value).count("the driver knows") == 1
     _, sol = solve(cupy, 30, compile=None)
     assert sol.success
     assert not sol.compiled
@@ -118,5 +121,45 @@ def test_functions_of_libdevice_that_are_not_there(cupy, monkeypatch):
         raise UnsupportedError("calls functions of NVIDIA's libdevice, which was not found")
 
     monkeypatch.setattr(MarchKernel, "ptx", missing)
-    with pytest.raises(TypeError, match="libdevice, which was not found"):
+    with pytest.raises(TypeError, match="it calls functions of NVIDIA's libdevice, which was not found"):
         solve(cupy, 3)
+
+
+def failing(error):
+    def fail(*arguments, **options):
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize("where", ["start", "memory"])
+def test_threads_that_cannot_be_started(cupy, monkeypatch, where):
+    """Told on demand; else the usual methods solve the problem."""
+    monkeypatch.setattr(account, "PRICES", account.Prices(0.0, 0.0))
+    if where == "start":
+        monkeypatch.setattr(written.LAUNCHER, "launch", failing(RuntimeError("out of resources")))
+        reason = "it has code that the device does not start (out of resources)"
+    else:
+        monkeypatch.setattr(cupy, "repeat", failing(MemoryError("1 GB")))
+        reason = "it needs more memory than is left (1 GB)"
+    with pytest.raises(TypeError, match=re.escape(reason)):
+        solve(cupy, 3)
+    rate, sol = solve(cupy, 30, compile=None)
+    np.testing.assert_allclose(cupy.asnumpy(sol.y)[0], np.exp(-np.outer(TIMES, rate)), rtol=1e-5)
+    assert not sol.compiled
+    assert any(reason in one for one in sol.decisions)
+
+
+def test_what_a_device_refuses_is_no_reason_for_others(cupy, monkeypatch):
+    """One function of both libraries."""
+    monkeypatch.setattr(account, "PRICES", account.Prices(0.0, 0.0))
+    monkeypatch.setattr(written.LAUNCHER, "launch", failing(RuntimeError("out of resources")))
+
+    def fun(t, y):
+        return -y
+
+    for xp in (cupy, np):
+        sol = solve_ivp(fun, (0.0, 2.0), xp.ones((1, 30)), **LIMITS | {"compile": None})
+        assert sol.success
+    assert sol.compiled
+    assert not any("device" in one for one in sol.decisions)
