@@ -251,19 +251,24 @@ class AllMembers:
             rounds.leave(crossing)
         methods = self._first_methods(first)[:count] if rounds.is_methods_seen else None
         doubted = copy(rounds.every[rounds.left :]) if rounds.left < rounds.jobs < count else None
+        is_right_at_once = not rounds.jobs
         for _ in range(MARCHES):
             if not rounds.jobs:
                 break
             methods = self._round(rounds, members, times, methods, watches=watches)
         values = rounds.y[:, None, :][:, :0, :] if rounds.values is None else rounds.values
         if self.count <= MOST_KEPT:
-            notes[key] = (known or before).next(rounds.shares, rounds.errors, rounds.evaluations, before, doubted)
+            shares = before.shares if is_right_at_once else rounds.shares
+            notes[key] = (known or before).next(shares, rounds.errors, rounds.evaluations, before, doubted)
         found = Found(rounds.y, values, rounds.errors, rounds.steps, rounds.methods, rounds.evaluations)
         found.shares = rounds.shares
         if first.rates is not None and not rounds.is_methods_seen and self._part_stretches is None:
-            found.of_rates = xp.nonzero(rounds.shares == before.shares)[0]
-            found.rates = xp.take(first.rates, found.of_rates, axis=0)
-        if crossing.shape[0] or bool(xp.any(rounds.errors > FAR)):
+            if is_right_at_once:
+                found.of_rates, found.rates = members - some.start, copy(first.rates[:count, :])
+            else:
+                found.of_rates = xp.nonzero(rounds.shares == before.shares)[0]
+                found.rates = xp.take(first.rates, found.of_rates, axis=0)
+        if crossing.shape[0] or not rounds.errors.max() <= FAR:
             self._mend(found, alone, first, crossing)
         first.give_back()
         return found

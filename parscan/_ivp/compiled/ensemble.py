@@ -107,17 +107,18 @@ def solve_batch(
     usual = problem.usual
     follow = partial(_trajectory, usual, evaluate, nodes, states)
     failure = given_up.failure if given_up is not None else _failure(problem, found) if found.bad else None
+    method, error = int(found.methods.max()), float(found.errors.max())
     return build_result(
-        list(MAKERS)[int(found.methods.max())],
+        list(MAKERS)[method],
         t,
         xp.moveaxis(xp.moveaxis(values, -1, 0), -1, 1),
         nodes,
-        _done(found) + ("" if batch.are_all_places else LEFT_OUT),
+        _done(found, method, error) + ("" if batch.are_all_places else LEFT_OUT),
         failure=failure,
         failed_at=end,
         nfev=found.evaluations,
         npoints=found.evaluations,
-        error_estimate=float(found.errors.max()),
+        error_estimate=error,
         is_alone=True,
         compiled=True,
         _polynomial=lambda: follow().solution,
@@ -266,13 +267,13 @@ def _failure(problem: Problem, found: Found) -> Failure:
     return Failure(Termination.INACCURATE, f"the estimated error of {of} is up to {error:.2g} tolerances")
 
 
-def _done(found: Found) -> str:
-    """The methods, the steps and the error."""
+def _done(found: Found, method: int, error: float) -> str:
+    """The methods, of which the last one is given, the steps and the largest error."""
     steps = f"{int(found.steps.sum()) / found.steps.shape[0]:.0f} of its own for every member, on average"
-    stiff = int((found.methods > 0).sum()) if found.methods.any() else 0
+    stiff = int((found.methods > 0).sum()) if method else 0
     others = f", and Rodas5P for {counted(stiff, 'stiff member')}" if stiff else ""
     others += f", {counted(found.alone, 'member')} alone" if found.alone else ""
-    error, far = float(found.errors.max()), ""
+    far = ""
     if error > FAR:
         number = counted(int((found.errors > FAR).sum()), "member")
         far = (

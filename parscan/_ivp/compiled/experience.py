@@ -108,7 +108,7 @@ class Experience:
         """
         xp, solves, too_large = array_namespace(shares), self.solves + 1, self.too_large
         with quiet():
-            are_same, known = bool(xp.all(shares == self.shares)), errors / shares
+            are_same, known = shares is self.shares or bool(xp.all(shares == self.shares)), errors / shares
             if not are_same and bool(xp.any(is_mended := shares < self.shares)):
                 too_large = xp.where(is_mended, self.shares, too_large)
             if solves > SOON and solves % EVERY:
