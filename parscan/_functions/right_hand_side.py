@@ -91,6 +91,10 @@ class RightHandSide:
         """A copy with other further arguments; it calls the function."""
         return self._with(args=args, code=None, derived=None, recorder=None)
 
+    def from_start(self, y0: Array) -> RightHandSide:
+        """A copy for states of the dtype of another initial state; it calls the function."""
+        return self._with(y0=y0, _dtype=y0.dtype, _returned=Returned(y0), code=None)
+
     def without_jacobian(self) -> RightHandSide:
         """A copy with differences in place of the user's Jacobian."""
         return self._with(_jac=None)

@@ -29,6 +29,7 @@ from .converge_fully import close_enough, polished, with_nodes
 from .followed import beside_crossings, followed, reject_crossings
 from .forcing import Forcing
 from .gradient import by_forcing, by_parameters, of_parameters
+from .in_double import in_double, like
 from .jacobian import Forcings
 from .jacobian_check import BY_DIFFERENCES, UNLIKE, exactly_linearised
 from .jumping import TOUCH, jumping, sampled, touch_of
@@ -122,26 +123,34 @@ class Derivatives:
         return self._followed[0]
 
     @cached_property
-    def _followed(self) -> tuple[Trajectory, bool]:
-        """The trajectory with nodes where it crosses thresholds, and whether the record shows all jumps."""
+    def _followed(self) -> tuple[Trajectory, RightHandSide | None]:
+        """The trajectory with nodes where it crosses thresholds; the right-hand side if its record shows all jumps."""
         found = self._found
         if self.source.startswith(BY_DIFFERENCES):  # there is no record, or it is contradicted
-            return with_kinks(found), False
+            return with_kinks(found), None
         try:
             recorded = jumping(found.rhs, (), found.solution, self._touch)
+            if recorded is not None:  # single precision has not the digits of times of crossings
+                found = in_double(found)
+                recorded = replace(recorded, rhs=found.rhs)
             trajectory = found if recorded is None else followed(recorded, found)
         except NoCodeError:
-            return with_kinks(found), False
+            return with_kinks(found), None
         if recorded is not None and recorded.kept is not None:
             warn_of_left(trajectory)
         if self._scale is not None and self.fun is not None:  # it is the solution itself, on its mesh
-            warn_of_missed(found.solution, trajectory.solution, self._scale)
-        return trajectory, True
+            warn_of_missed(self._found.solution, trajectory.solution, self._scale)
+        return trajectory, found.rhs
+
+    @property
+    def _rhs(self) -> RightHandSide:
+        """The right-hand side for states of the trajectory."""
+        return self._followed[1] or self._found.rhs
 
     @cached_property
     def _jumps(self) -> Jumps | None:
         """Jumps that the state triggers, where the function is not recorded."""
-        return None if self._followed[1] else state_jumps(self._found.rhs, self._found.solution)
+        return None if self._followed[1] is not None else state_jumps(self._found.rhs, self._found.solution)
 
     def tangent(self, y: Array, times: Array, forcing: Any, y0: Any, at: Any, mesh: Array) -> Array:
         """Changes of the states `y` `(n, N, *batch)` at the times of the output, or at the times `at`."""
@@ -167,9 +176,9 @@ class Derivatives:
         if self._variational is not None:
             with suppress(NoCodeError):
                 return self._variational.jacobian(y, times, params)
-        rhs = self._found.rhs
+        rhs = self._rhs
         chosen = chosen_columns(params, partial(rhs.function, None), rhs.args)
-        course = _Course(self._trajectory, rhs if self._followed[1] else None, y, times, y, self._touch)
+        course = _Course(self._trajectory, self._followed[1], y, times, y, self._touch)
         moving = course.moving([int(key) for key in chosen.keys if key != START])
         trajectory = self._trajectory if moving is None else moving.trajectory
         if moving is None and any(key != START for key in chosen.keys):
@@ -195,7 +204,7 @@ class Derivatives:
             self._jumps.warn_of_felt(trajectory.solution.t, solved.nodes)
         xp, t = array_namespace(y), trajectory.solution.t
         n, _, *batch = y.shape
-        states = xp.reshape(solved.nodes, (t.shape[0], *batch, n))
+        states = like(xp.reshape(solved.nodes, (t.shape[0], *batch, n)), y)
         places = Observation(trajectory.solution, mesh).nodes
         return Adjoint(
             xp.moveaxis(xp.take(states, places, axis=0), -1, 0),
@@ -218,10 +227,12 @@ class Derivatives:
         if self._variational is not None and vjp is None and forcing is None:
             with suppress(NoCodeError):
                 return self._variational.gradient(y, times, mesh, gradient, params)
-        shown = self._found.rhs if self._followed[1] else None
-        course = _Course(self._trajectory, shown, y, times, gradient, self._touch)
-        rhs = self._found.rhs
-        found = by_forcing(rhs, course, forcing) if forcing is not None else by_parameters(rhs, course, params, vjp)
+        course = _Course(self._trajectory, self._followed[1], y, times, gradient, self._touch)
+        found = (
+            by_parameters(self._rhs, course, params, vjp)
+            if forcing is None
+            else like(by_forcing(self._rhs, course, forcing), y)
+        )
         if self._jumps is not None and y.size:
             self._jumps.warn_of_felt(self._found.solution.t, course.nodes)
         return found
@@ -338,8 +349,9 @@ def _changes(
     xp, (_, *batch, n) = array_namespace(y), trajectory.solution.y.shape
     observed = Observation(trajectory.solution, xp.reshape(times, (-1,)))
     if start.size:
+        start = like(start, trajectory.solution.y)
         nodes, begins, slopes = trajectory.tangent(forced, start, inside=observed.inside, shifts=shifts)
-        found = observed.of(nodes, begins, slopes)
+        found = like(observed.of(nodes, begins, slopes), y)
     else:
         found = nodes = xp.zeros((observed.count, *start.shape), dtype=y.dtype)
     return xp.moveaxis(xp.reshape(found, (found.shape[0], *batch, found.shape[2], n)), -1, 0), nodes
@@ -350,7 +362,7 @@ def _adjoint_solution(
 ) -> AdjointSolution:
     """The adjoint solution for the gradient with respect to the output `y` `(n, m, *batch)`."""
     xp, (n, m, *batch) = array_namespace(y), y.shape
-    rows = xp.reshape(xp.moveaxis(gradient, 0, -1), (m, math.prod(batch), n))
+    rows = like(xp.reshape(xp.moveaxis(gradient, 0, -1), (m, math.prod(batch), n)), trajectory.solution.y)
     if math.prod(rows.shape[1:]) == 0:
         nothing = xp.zeros_like(trajectory.solution.y)
         return AdjointSolution(nothing, (trajectory.solution.t, nothing, nothing))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import inf
 
-from ..._arrays.namespace import Array, array_namespace, quiet
+from ..._arrays.namespace import Array, array_namespace, machine_epsilon, quiet, random_signs
 from ..._functions.right_hand_side import RightHandSide
 from ..core.polynomial import PiecewisePolynomial
 from ..core.scale import Scale
@@ -24,6 +24,9 @@ POINTS, JUMP = 64, 0.2
 COARSE, COARSER, SHRUNK = 24, 8, 1 / 200
 """Parts of a few intervals between whose ends fourth differences are taken, also of parts shorter by the second number;
 and the share to which they shrink then unless there is a jump or a kink."""
+
+ROUNDINGS = 4.0
+"""Change of a state by its rounding, and by that of what it was found from, in the spacing of numbers of its size."""
 
 ITERATIONS = 5
 """Largest number of iterations of Newton's method on a few intervals."""
@@ -50,7 +53,7 @@ def has_changed(
     rhs: RightHandSide, method: Discretisation, solution: PiecewisePolynomial, scale: Scale, most: float = WELL_OFF
 ) -> bool:
     """Whether it would change it by more than `most` tolerances."""
-    return not needed(rhs, method, steepest(solution, scale), scale) <= most or any(
+    return _is_off(rhs, method, steepest(solution, scale), scale, most) or any(
         _has_changed(rhs, method, solution, scale, most, first, min(first + AT_ONCE, solution.intervals))
         for first in range(0, solution.intervals, AT_ONCE)
     )
@@ -132,9 +135,35 @@ def _has_changed(
     if needed(rhs, method, solution.part(slice(first, last)), scale) <= most:
         return False
     if last - first <= FEWEST:
-        return True
+        return _is_off(rhs, method, solution.part(slice(first, last)), scale, most)
     middle = (first + last) // 2
     return any(_has_changed(rhs, method, solution, scale, most, *some) for some in ((first, middle), (middle, last)))
+
+
+def _is_off(rhs: RightHandSide, method: Discretisation, part: PiecewisePolynomial, scale: Scale, most: float) -> bool:
+    """Whether a part has to be changed by more than `most` tolerances, and not since a stage is at a jump of `fun`."""
+    size = needed(rhs, method, part, scale)
+    return not size <= most and not size <= _rounded_away(rhs, part, scale)
+
+
+def _rounded_away(rhs: RightHandSide, part: PiecewisePolynomial, scale: Scale) -> float:
+    """
+    How far a part may be off, in tolerances, since rounding takes stages across jumps of the right-hand side.
+
+    A node may be where the solution crosses a threshold; its state was rounded after that, to single precision above
+    all, and then is on either side.
+    """
+    xp = part.xp
+    times = xp.reshape(part.stage_times, (-1,))
+    with quiet():
+        states = part.evaluate(times)
+        values, signs = rhs(times, states), random_signs(states.shape, states, seed=0)
+        size = ROUNDINGS * machine_epsilon(states.dtype) * xp.max(xp.abs(states), axis=0)
+        changes = xp.stack([xp.abs(rhs(times, states + way * size) - values) for way in (1, -1, signs, -signs)])
+        change, range_ = xp.max(changes, axis=(0, 1)), xp.max(values, axis=0) - xp.min(values, axis=0)
+        leaps = xp.where(change > JUMP * range_, change, xp.zeros_like(change)) * xp.abs(part.t[-1] - part.t[0])
+        sizes = scale.relative(leaps[None, ...] + 0 * part.y[1:, ...], part)
+    return float(xp.max(xp.where(xp.isfinite(sizes), sizes, xp.zeros_like(sizes))))
 
 
 def needed(rhs: RightHandSide, method: Discretisation, solution: PiecewisePolynomial, scale: Scale) -> float:
