@@ -224,8 +224,10 @@ def device_code(
                 raise
             try:
                 return _made(step, states, after, evaluator, seconds, recorded_together(step, states))
-            except NoCodeError:
-                raise refusal from None
+            except NoCodeError as other:
+                if str(other) == str(refusal):
+                    raise refusal from None
+                raise NoCodeError(f"{refusal}; recorded with all members, it {other}") from None
 
     found: DeviceCode | None = with_refusals(step, states, seconds, make)
     return found

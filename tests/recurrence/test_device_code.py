@@ -135,6 +135,20 @@ def test_members_that_differ_by_constants(launcher, method):
     np.testing.assert_allclose(to_numpy(found.y), oracle.y, rtol=1e-8, atol=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("members", "reason"),
+    [(3, "its batch; recorded with all members, it couples members of the batch, or they do different"), (4, "batch.")],
+)
+def test_members_that_differ_too_much_are_told(launcher, monkeypatch, members, reason):
+    """The first one is multiplied by 1, which is no operation, but is a product like the others."""
+    monkeypatch.setattr("parscan._recurrence.device_code.MOST_TOGETHER", 3)
+    numbers = xp.asarray(np.arange(1.0, 1 + members)[:, None])
+    sol = parscan.solve_recurrence(lambda y: 0.2 * y * numbers, xp.ones((members, 2)), length=100, method="newton")
+    assert sol.success
+    assert "it has numbers for each member of its batch" in sol.decisions[0]
+    assert reason in sol.decisions[0]
+
+
 REFUSED = {
     "members that meet": (lambda y: 0.5 * y + xp.mean(y, axis=1, keepdims=True), "other values"),
     "a history": (lambda y: 0.5 * y + 0 * CALLS.append(1).__sizeof__(), "history"),
@@ -149,7 +163,7 @@ def test_steps_without_kernels_are_told(launcher, name, monkeypatch):
     y0 = xp.asarray(np.random.default_rng(0).random((3, 2)))
     sol = parscan.solve_recurrence(step, y0, length=100, method="newton")
     assert "The step is no kernel of the device: it" in sol.decisions[0]
-    assert reason in sol.decisions[0]
+    assert sol.decisions[0].count(reason) == 1
     np.testing.assert_allclose(to_numpy(sol.y[1:, ...]), to_numpy(step(sol.y[:-1, ...])), rtol=1e-8, atol=1e-9)
     with pytest.raises(TypeError, match="cannot be compiled, as `compile=True` asks"):
         parscan.solve_recurrence(step, y0, length=100, method="newton", compile=True)

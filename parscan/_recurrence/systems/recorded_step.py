@@ -59,6 +59,8 @@ def recorded_on_device(step: Step, states: Array, *, alone: bool) -> Recording:
         recording = record(step.value, given, args, limit=limit)
     except NotRecordedError as error:
         raise NoCodeError(error.reason + (f" ({error.place})" if error.place else "")) from error
+    if alone and given[0].shape[1:] != recording.shape[1:] == tuple(states.shape[1:]):
+        raise NoCodeError("has numbers for each member of its batch")
     if recording.shape != given[0].shape or recording.dtype != given[0].dtype:
         raise NoCodeError(f"returns {recording.dtype} of the shape {recording.shape} when it is recorded")
     return recording
