@@ -18,7 +18,7 @@ from ..series import RULES, Series
 from .driver import Fields
 from .expressions import Array, Value
 from .integrate import Solver, solver
-from .members import DENSE, Form, Members
+from .members import DENSE, Form, Members, Row
 from .routine import Routine
 from .same_text import structure
 from .stiffness import seems_stiff
@@ -97,8 +97,9 @@ class Taylor(Members):
         fields.add("values", self.dtype, self.found.program.results[0].size, self.lanes)
         fields.add("series", self.dtype, self.order + 1, self._row, self.lanes)
         fields.add("sums", self.dtype, max(len(self.found.sums), 1), self.lanes)
-        for name in ("unit", "taken"):
+        for name in ("unit", "taken", "valued at"):
             fields.add(name, np.float64, 1, self.lanes)
+        fields.add("stale", np.int64, 1, self.lanes)
         return super().extend(fields)
 
     def _coefficients(self, order: Value | int, width: int) -> Array:
@@ -109,6 +110,16 @@ class Taylor(Members):
     def _values(self) -> Array:
         return self.fields.array(self.code, "values", self.lanes)
 
+    @property
+    def _keeps_values(self) -> bool:
+        """
+        Whether the values at the end of a step are those at the begin of the next one.
+
+        They are not where the function may be another one from there on, and not where it tells more than slopes.
+        """
+        form = self.form
+        return not (form.has_stretches or form.events or form.watches or self._notes_switches)
+
     # The series
 
     def start(self, is_fresh: Value) -> None:
@@ -116,6 +127,8 @@ class Taylor(Members):
         taken = self.lane("taken")
         first = self.lane("direction")[0] * self.lane("step")[0]
         taken[0] = self.code.where(is_fresh, first, taken[0])
+        stale = self.lane("stale")
+        stale[0] = self.code.where(is_fresh, 1, stale[0])
 
     def prepare(self, begin: Value) -> None:
         """
@@ -129,7 +142,7 @@ class Taylor(Members):
             taken = self.lane("taken")
             taken[0] = code.where(shrunk[0].differs(0), self.lane("direction")[0] * step[0], taken[0])
         unit[0] = self.lane("taken")[0]
-        self.evaluate(begin, self.rows("state"), self._values(), function=1)
+        self._evaluate(begin)
         state, first = self.rows("state"), self._coefficients(0, self.width)
         self.chunkwise(lambda k: first.__setitem__(k, state[k]))
         length = unit[0].to(self.dtype)
@@ -140,6 +153,18 @@ class Taylor(Members):
         is_first = self.lane("given")[0].differs(0) & self.lane("accepted")[0].equals(0)
         found = self._share() * code.abs(unit[0])
         step[0] = code.where(is_first | shrunk[0].differs(0), code.minimum(found, step[0]), found)
+
+    def _evaluate(self, begin: Value) -> None:
+        """The values at the state, if they are not known from the defect of the step that ended there."""
+        code, state, values = self.code, self.rows("state"), self._values()
+        if not self._keeps_values:
+            self.evaluate(begin, state, values, function=1)
+            return
+        stale, at = self.lane("stale"), self.lane("valued at")
+        is_stale = stale[0].differs(0) | self.lane("shrunk")[0].differs(0)
+        with code.if_(code.any(is_stale)):  # other lanes get the same values again
+            self.evaluate(code.where(is_stale, begin, at[0]), state, values, function=1)
+            stale[0] = 0
 
     def _share(self) -> Value:
         """The step that the last two coefficients allow, in units of time."""
@@ -259,7 +284,7 @@ class Taylor(Members):
 
         self.chunkwise(write)
         found = self.row("slopes", 1)
-        self.evaluate(t + h, end, found)
+        self._slope_at(t + h, found)
         length = self.wide(h)
 
         def terms(chunk: Any, totals: list[Value]) -> list[Value]:
@@ -270,6 +295,17 @@ class Taylor(Members):
             return [code.fma(defect, defect, totals[0])]
 
         return code.sqrt(self.sums(1, terms)[0] / (self.n * (p + 1) ** 2))
+
+    def _slope_at(self, t: Value, found: Row) -> None:
+        """The slope at the end of the step; with all values there, if the next step takes them."""
+        if not self._keeps_values:
+            self.evaluate(t, self.row("end"), found)
+            return
+        self.evaluate(t, self.rows("end"), self._values(), function=1)
+        self.lane("valued at")[0] = t
+        values, numbers = self._values(), self.rows("slopes", 1).of(self.lanes)
+        for number, (_, value) in enumerate(self.found.slopes):
+            numbers[number] = values[value]
 
     def factor(self, error: Value, accepts: Value, h: Value) -> Value:
         """What the error of a rejected step allows; the series gives the step after one that is accepted."""

@@ -22,19 +22,25 @@ ORDER = 12
 PLAIN = partial(Form, order=ORDER)
 
 
+@pytest.fixture
+def nothing_kept(monkeypatch):
+    """Code is written anew."""
+    monkeypatch.setattr(kept_drivers, "_load", lambda place: None)
+    monkeypatch.setattr(kept_drivers, "_save", lambda *_: None)
+    kept_drivers._kept.clear()
+    solver.cache_clear()
+    yield
+    kept_drivers._kept.clear()
+    solver.cache_clear()
+
+
 @pytest.fixture(params=[False, True], ids=["written out", "loops"])
 def is_looped(request, monkeypatch):
     """Both ways to write the recurrence."""
     if request.param:
         monkeypatch.setattr(writer, "WRITTEN_OUT", 0)
-        monkeypatch.setattr(kept_drivers, "_load", lambda place: None)
-        monkeypatch.setattr(kept_drivers, "_save", lambda *_: None)
-        kept_drivers._kept.clear()
-        solver.cache_clear()
-    yield request.param
-    if request.param:
-        kept_drivers._kept.clear()
-        solver.cache_clear()
+        request.getfixturevalue("nothing_kept")
+    return request.param
 
 
 @cache
@@ -201,6 +207,39 @@ def test_a_pulse_ahead_is_not_passed_over():
     )
     assert not run.advance(10_000)
     np.testing.assert_allclose(run.y[0, 0], 0.02 * np.arctan(100.0), rtol=1e-7)
+
+
+def pushed(t, y):
+    """From a time of the member's own on, a force acts: steps do not see it ahead, and are rejected there."""
+    return [y[1], np.tanh(300 * (t - y[2])) - np.sin(y[0]), 0 * y[2]]
+
+
+@pytest.mark.parametrize("lanes", [1, 2, 4])
+def test_values_at_the_end_of_a_step_are_those_of_the_next_one(lanes, monkeypatch, nothing_kept):
+    """They are not evaluated anew, unless the step is rejected: in all lanes as without that, also in time."""
+    y0 = np.column_stack([np.linspace(0.5, 2.5, 7), np.zeros(7), np.linspace(-2.9, 1.7, 7)])
+
+    def run():
+        kept_drivers._kept.clear()
+        solver.cache_clear()
+        found = solver(pushed, 3, PLAIN(lanes)).start(-3.0, 2.0, y0, rtol=1e-9, atol=1e-9, first_step=1.0)
+        assert not found.advance(10_000)
+        return found
+
+    evaluated, evaluate = [], writer.Taylor.evaluate
+
+    def noted(self, *given, function=0):
+        evaluated.append(function)
+        evaluate(self, *given, function=function)
+
+    monkeypatch.setattr(writer.Taylor, "evaluate", noted)
+    kept = run()
+    assert evaluated.count(0) == 2  # where members begin, and for their first steps
+    monkeypatch.setattr(writer.Taylor, "_keeps_values", False)
+    anew = run()
+    assert (kept.counts[:, 2] > 0).sum() > 3  # rejected
+    np.testing.assert_array_equal(kept.counts, anew.counts)
+    np.testing.assert_allclose(kept.y, anew.y, rtol=1e-11)
 
 
 @pytest.mark.parametrize("lanes", [1, 4])
