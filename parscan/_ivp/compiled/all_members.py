@@ -92,10 +92,15 @@ class AllMembers:
     problem : Problem
     members : Members
     first_step : float
+    meanwhile : callable, optional
+        Called while members march, those of each part.
     """
 
-    def __init__(self, problem: Problem, members: Members, first_step: float) -> None:
+    def __init__(
+        self, problem: Problem, members: Members, first_step: float, meanwhile: Callable[[], object] | None = None
+    ) -> None:
         self._problem, self._members, self._first_step = problem, members, first_step
+        self._meanwhile: Callable[[], object] = meanwhile or _nothing
         xp = problem.xp
         states = wide(xp.reshape(problem.y0, (-1, problem.y0.shape[-1])))
         self.y0 = as_parts(states)
@@ -235,6 +240,7 @@ class AllMembers:
         made, judge = list["Rounds"](), partial(self._rounds, y0, looser)
 
         def prepare() -> None:
+            self._meanwhile()
             made.append(judge(before, is_bent=is_bent))
 
         starts = xp.concat([y0, y0])
@@ -264,7 +270,7 @@ class AllMembers:
         found.shares = rounds.shares
         if first.rates is not None and not rounds.is_methods_seen and self._part_stretches is None:
             if is_right_at_once:
-                found.of_rates, found.rates = members - some.start, copy(first.rates[:count, :])
+                found.of_rates, found.rates = members - some.start, copy(first.rates[:count, :].T).T
             else:
                 found.of_rates = xp.nonzero(rounds.shares == before.shares)[0]
                 found.rates = xp.take(first.rates, found.of_rates, axis=0)
@@ -481,6 +487,10 @@ def _numbers(xp: Any, begin: int, end: int) -> tuple[Array, Array]:
     """Numbers of members that are solved together, and the same once more for their second marches; only to be read."""
     members = xp.arange(begin, end)
     return members, xp.concat([members, members])
+
+
+def _nothing() -> None:
+    """There is nothing to do while members march."""
 
 
 def _logged(run: Run) -> list[Array]:

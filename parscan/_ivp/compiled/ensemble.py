@@ -62,18 +62,20 @@ def solve_batch(
     report: Report | None,
     members: Members,
     given_up: GivenUpError | None = None,
+    meanwhile: Callable[[], object] | None = None,
 ) -> IvpResult:
     """
     Solve a batch by machine code of its members, up to a time at which one of them was `given_up`.
 
-    `evaluate` gives what evaluates its function, if it is asked for steps later.
+    `evaluate` gives what evaluates its function, if it is asked for steps later. `meanwhile` is called while
+    members march: if it raises an exception, there is no result.
 
     Raises
     ------
     NoCodeError
         If the function cannot be compiled; `LeftError` if the usual methods must solve the problem.
     """
-    batch = AllMembers(problem, members, first_step)
+    batch = AllMembers(problem, members, first_step, meanwhile)
     xp, (begin, end), dtype = problem.xp, problem.span, problem.y0.dtype
     length = abs(end - begin)
     try:

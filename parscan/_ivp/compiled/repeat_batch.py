@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from dataclasses import dataclass
+from functools import partial
 from math import inf, isfinite
 from types import FunctionType, NoneType
 from typing import TYPE_CHECKING, Any
@@ -60,10 +61,7 @@ class RepeatedBatch:
         if type(t_eval) not in (list, tuple, type(y0), NoneType):
             raise Unusual  # masked arrays, and whatever else others refuse
         xp, origin, members = array_namespace(y0), self.origin, self.members
-        if span[0] == span[1] or not isfinite(sum(span)) or not all_finite(y0) or must_be_recorded_whole(fun):
-            raise Unusual
-        recorded, constants = function_of(fun, origin.differing, args)
-        if not (self.witness.holds(recorded, constants) and memo().is_kept(self.place, origin.recording)):
+        if span[0] == span[1] or not isfinite(sum(span)) or not all_finite(y0):
             raise Unusual
         state = xp.moveaxis(copy(y0), 0, -1)
         problem = Problem(fun, None, args, span, state, rtol, rtol, xp.asarray(atol), inf, record=recorded_code)
@@ -72,11 +70,19 @@ class RepeatedBatch:
         self.misses += 1
         try:
             with paid_by(NOTHING):
-                found = solve_batch(problem, 0.0, times, lambda: Evaluation(problem, None), None, known)
+                evaluate, look = (lambda: Evaluation(problem, None)), partial(self._look, fun, args)
+                found = solve_batch(problem, 0.0, times, evaluate, None, known, meanwhile=look)
         except (NoCodeError, UnpaidError) as error:
             raise Unusual from error
         self.misses = 0.0
         return found
+
+    def _look(self, fun: Any, args: tuple[Any, ...]) -> None:
+        """Raise `Unusual` if the function is not the one that was recorded: marches of that one are in vain then."""
+        recorded, constants = function_of(fun, self.origin.differing, args)
+        is_same = self.witness.holds(recorded, constants) and memo().is_kept(self.place, self.origin.recording)
+        if not is_same or must_be_recorded_whole(fun):
+            raise Unusual
 
 
 def note_batch(problem: Problem, members: Members, *, is_demanded: bool) -> None:

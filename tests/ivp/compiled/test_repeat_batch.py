@@ -215,3 +215,22 @@ def test_longest_steps_are_those_of_the_span():
         return found[-1].nfev
 
     assert steps([0.5] * 12 + [50.0]) <= 1.5 * steps([50.0] * 13)
+
+
+def test_members_march_in_vain_if_the_function_is_another_one(repeats, monkeypatch):
+    """In several threads; what is solved then, and later, is right."""
+    count = 300
+    options = {"y0": start(count), "args": (np.linspace(0.5, 2.0, count), 0.3), "t_eval": [SPAN[1]]}
+    fun = make()
+    before = [solved(fun, **options).y for _ in range(8)][-1]
+    repeats.clear()
+    monkeypatch.setattr(ensemble, "_is_unlike", lambda *_: False)  # which would see it as well
+    monkeypatch.setitem(globals(), "STRENGTH", 2.0)
+    other = [solved(fun, **options).y for _ in range(3)]
+    assert not repeats[0]
+    expected = solved(make(), **options).y
+    for one in other:
+        np.testing.assert_allclose(one, expected, rtol=1e-5, atol=1e-7)
+    assert np.max(np.abs(other[0] - before)) > 0.01
+    monkeypatch.setitem(globals(), "STRENGTH", 1.0)
+    np.testing.assert_allclose(solved(fun, **options).y, before, rtol=1e-5, atol=1e-7)
