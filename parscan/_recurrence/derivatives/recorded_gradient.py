@@ -56,13 +56,9 @@ class ByParameters:
 
     def moves_jumps(self, key: int) -> bool:
         """Whether jumps of the step depend on an argument."""
-        first = self._first
-        for each in self.keys:
-            count = len(_leaves(self.solution, each))
-            if each == key:
-                return self._jumps(range(first, first + count))
-            first += count
-        raise KeyError(key)
+        place, counts = self.keys.index(key), list(map(len, self._each))
+        first = self._first + sum(counts[:place])
+        return self._jumps(range(first, first + counts[place]))
 
     def _jumps(self, numbers: range) -> bool:
         """Whether jumps of the step depend on arguments of these numbers."""
@@ -104,8 +100,13 @@ class ByParameters:
         return recorded_member(solution.step, solution.y0[None, ...], *_opened(solution, self.keys))
 
     @cached_property
+    def _each(self) -> list[list[Leaf]]:
+        """The leaves of each argument."""
+        return [_leaves(self.solution, key) for key in self.keys]
+
+    @property
     def _own(self) -> list[Leaf]:
-        return [leaf for key in self.keys for leaf in _leaves(self.solution, key)]
+        return [leaf for one in self._each for leaf in one]
 
     @cached_property
     def _given(self) -> list[Array]:
