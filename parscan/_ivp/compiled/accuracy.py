@@ -250,11 +250,23 @@ class Known:
         Number of the solve from which on the other stiff method is tried.
     is_asked : bool
         Whether the next solve asks anew which method is the better one.
+    vain : tuple or None
+        A span, and the share of the last march over it that was meant to be better than the one before, but was not.
     """
 
     def __init__(self, method: int = EXPLICIT) -> None:
         self.share, self.method, self.stiff, self.uses, self.tightened = 1.0, method, 0, 0, -ANEW
         self.is_asked, self.tries = True, ANEW
+        self.vain: tuple[tuple[float, float], float] | None = None
+
+    def is_vain(self, span: tuple[float, float], share: float) -> bool:
+        """
+        Whether a smaller share is not worth a try over a span.
+
+        Where the function's own rounding is larger than the tolerances of marches, each solve would find a smaller
+        share not much better than the one before, and the next one would begin with it and take the more steps.
+        """
+        return self.vain is not None and self.vain[0] == span and share <= self.vain[1]
 
     def enter(self, method: int, share: float, error: float) -> None:
         """
@@ -294,12 +306,13 @@ def _known(march: March) -> Known:
 
 def _improved(march: March, found: Solved, events: tuple[Event, ...]) -> Solved:
     """What is found by further marches, if they are needed."""
-    before, is_asked, least = inf, False, 0.0
+    known, before, is_asked, least = _known(march), inf, False, 0.0
     if are_alike(found.end, found.course.path.steps):
         found = _confirmed(march, found, events)
     for _ in range(MARCHES):
         is_slow = found.error > HOPELESS * before
-        if found.error <= 1.0 or (is_slow and found.error <= FAR):
+        if found.error <= 1.0 or (found.error <= FAR and (is_slow or known.is_vain(march.problem.span, found.share))):
+            known.vain = (march.problem.span, found.share) if found.error > 1.0 and is_slow else known.vain
             return found
         if not is_asked and (is_slow or found.end > GREAT) and found.course.evaluations > BRIEF:
             if _is_rough(march, found):

@@ -178,3 +178,27 @@ def test_marches_whose_errors_die_out():
         assert sol.success
         assert sol.error_estimate < 1e-6
         assert np.abs(sol.y[:, -1]).max() < 1e-6
+
+
+def test_smaller_tolerances_that_were_in_vain_are_not_tried_again(monkeypatch):
+    """As where rounding within the function is larger than they are: steps would become shorter with each solve."""
+    monkeypatch.setattr(accuracy, "at_end", lambda *_: 3.0 * accuracy.GAIN)
+
+    def pendulum(t, y):
+        return [y[1], -np.sin(y[0])]
+
+    found = [solve_ivp(pendulum, (0.0, 5.0), [0.0, 1.0], rtol=1e-4, dense_output=True, compile=True) for _ in range(4)]
+    assert {sol.error_estimate for sol in found} == {3.0}
+    assert len({sol.mesh.size for sol in found}) == 1
+    monkeypatch.setattr(accuracy, "at_end", lambda *_: 30.0 * accuracy.GAIN)
+    sol = solve_ivp(pendulum, (0.0, 5.0), [0.0, 1.0], rtol=1e-4, dense_output=True, compile=True)
+    assert sol.mesh.size > found[0].mesh.size
+
+
+def test_shares_that_are_in_vain():
+    known = accuracy.Known()
+    assert not known.is_vain((0.0, 1.0), 0.1)
+    known.vain = (0.0, 1.0), 0.1
+    assert known.is_vain((0.0, 1.0), 0.1)
+    assert not known.is_vain((0.0, 1.0), 0.2)
+    assert not known.is_vain((0.0, 2.0), 0.1)
