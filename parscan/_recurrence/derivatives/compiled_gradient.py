@@ -33,7 +33,7 @@ WORTH_SWEEPING = 1 << 15
 THREADS = Threads(work_per_thread=1 << 21)
 """Operations for which another thread is worth starting."""
 
-ALONE = 1 << 19
+ALONE = 1 << 21
 """Operations of all steps that one lane marches, rather than that adjoint states are kept, if there are no segments."""
 
 COPIED = 1 << 20

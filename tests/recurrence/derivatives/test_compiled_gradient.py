@@ -17,6 +17,8 @@ from parscan._recurrence.derivatives import compiled_gradient, gradient_of_membe
 
 ROUNDING = 1e-12
 
+ALONE = compiled_gradient.ALONE
+
 
 @pytest.fixture(autouse=True)
 def _at_any_price(monkeypatch):
@@ -320,3 +322,13 @@ def test_random_programs(function, n, seed):
     terms = [g * sol.tangent(forcing, moved), -change * parts[0], -moved * parts[1]]
     size = sum(np.abs(one).sum() for one in terms)
     assert abs(sum(one.sum() for one in terms)) <= ROUNDING * max(size, 1e-3)
+
+
+def test_a_short_series_through_a_network_needs_one_code(ways, monkeypatch, rng):
+    """Of 1500 steps without segments: by the code of one sweep, not by more code for adjoint states."""
+    monkeypatch.setattr(compiled_gradient, "ALONE", ALONE)
+    monkeypatch.setattr(compiled_gradient, "TRIED", 1 << 20)
+    W, U = rng.uniform(-1, 1, (2, 8, 24)) / 3
+    sol = solve_recurrence(gru, np.zeros(8), rng.standard_normal((1500, 8)), args=(W, U, rng.uniform(-1, 1, 24)))
+    sol.gradient(np.ones_like(sol.y))
+    assert ways == [True]
