@@ -54,7 +54,14 @@ def shortly(work: Workload, events: tuple[Event, ...] | None, slope: Array | Non
     if any(event.terminal < inf for event in events or ()):
         return Choice("DOP853", True, "an event ends the integration", TIGHTER, most_steps=FEW_STEPS)
     brief = Choice(
-        "DOP853", True, "it takes only a few steps", TIGHTER, longest=LONGEST, most_steps=FEWEST_STEPS, is_sampled=True
+        "DOP853",
+        True,
+        "it takes only a few steps",
+        TIGHTER,
+        longest=LONGEST,
+        most_steps=FEWEST_STEPS,
+        is_checked=True,
+        is_sampled=True,
     )
     return None if problem.is_complex or not is_brief(problem, slope) else brief
 

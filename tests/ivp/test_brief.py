@@ -173,3 +173,22 @@ def test_a_pulse_far_shorter_than_the_steps(method, width):
         sol = solve_ivp(fun, (0, 10), [1.0], method, rtol=1e-5, atol=1e-5, compile=False)
         assert sol.success
         assert abs(sol.y[0, -1] - exact) <= 1e-4
+
+
+def takes_off(t, y):
+    return [y[0] * (1 - y[0])]
+
+
+def test_errors_that_grow_are_looked_at():
+    """Small changes of a population that takes off late grow by e²⁷: few steps have errors of a hundred tolerances."""
+    sol = solve_ivp(takes_off, (0, 30), [1e-12], rtol=1e-6, atol=1e-9, compile=False)
+    exact = 1 / (1 + (1e12 - 1) * np.exp(-30))
+    assert sol.success
+    assert abs(sol.y[0, -1] - exact) <= 10 * (1e-9 + 1e-6 * exact)
+
+
+def test_a_brief_solve_is_compared_with_none_where_errors_hardly_grow():
+    """Twelve calls a step, two values at each node, and the values between the steps are not counted."""
+    sol = solve_ivp(pendulum, (0, 0.5), [1.0, 0.0], rtol=1e-6, compile=False)
+    assert sol.nfev <= 16 * len(sol.mesh) + 2
+    assert np.isnan(sol.error_estimate)

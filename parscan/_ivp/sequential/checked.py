@@ -51,6 +51,9 @@ of all steps add up to some hundreds of tolerances.
 GROWN = ": small changes grow to such errors along the solution, as in chaos, and tighter tolerances did not prevent it"
 """Why a large error is left."""
 
+ALONE = "the error is not known, as solves with looser and with tighter tolerances did not come to an end"
+"""Why an error is not known."""
+
 ENDED = (Termination.FINISHED, Termination.EVENT)
 """Endings of solves that have come to an end."""
 
@@ -68,11 +71,14 @@ class Checked:
         With the tolerances that were needed.
     error : float
         Estimated, in the user's tolerances; NaN if it is not known.
+    is_unknown : bool
+        Whether it is not known although other solves were tried: none of them came to an end.
     """
 
     course: Course
     choice: Choice
     error: float = nan
+    is_unknown: bool = False
 
     @property
     def growth(self) -> float:
@@ -82,8 +88,15 @@ class Checked:
     @property
     def failure(self) -> Failure | None:
         """Why it is no success although it came to an end."""
+        if self.is_unknown:
+            return Failure(Termination.INACCURATE, ALONE)
         if not self.error > BAD or self.growth > GROWTH:
             return None
+        return self.inaccuracy
+
+    @property
+    def inaccuracy(self) -> Failure:
+        """A failure because of the error."""
         return Failure(Termination.INACCURATE, f"the estimated error is {self.error:.2g} tolerances")
 
     @property
@@ -95,36 +108,44 @@ class Checked:
         return f" The estimated error at the end is {self.error:.2g} tolerances{why}."
 
 
-def checked(found: Checked, problem: Problem, solve: Callable[[Choice, float], Course]) -> Checked:
+def checked(
+    found: Checked, problem: Problem, solve: Callable[[Choice, float], Course], *, is_kept: bool = False
+) -> Checked:
     """
-    A solve with its error, or one with tighter tolerances if that is large.
+    A solve with its error, or one with tighter tolerances if that is large and the solve is not `is_kept`.
 
     `solve` solves once more, by another choice, with no more than so many calls of `fun`. A solve that ended early has
-    no estimate, nor has one that ended early with looser tolerances.
+    no estimate. One that does so with looser tolerances only is compared with one with tighter tolerances.
     """
     course = found.course
     if course.ending not in ENDED:
         return found
-    most, longest = TIMES * course.nfev + CALLS, LONGEST if len(course.nodes) <= FEW else inf
+    most, longest = TIMES * course.nfev + CALLS, _longest(found)
     looser = _tried(solve, replace(found.choice.scaled(LOOSER), longest=longest), most)
-    if looser is None:
-        return found
-    found = replace(found, error=_apart(problem, course, looser) / GAIN)
-    _add_counts(course, looser)
-    for _ in range(FURTHER):
+    if looser is not None:
+        found = replace(found, error=_apart(problem, course, looser) / GAIN)
+        add_counts(course, looser)
+    for _ in range(0 if is_kept else FURTHER):
         if found.error <= WANTED:
             break
-        factor = min(max(WANTED / (2 * found.error), LEAST), MOST)
+        factor = MOST if isnan(found.error) else min(max(WANTED / (2 * found.error), LEAST), MOST)
         share = max(factor * found.choice.share, TIGHTEST / max(problem.rtol, TIGHTEST))
         if share > MOST * found.choice.share:
             break
         tighter = replace(found.choice.scaled(share / found.choice.share), longest=longest)
-        further = _tried(solve, tighter, most)
-        if further is None:
+        other = _tried(solve, tighter, most)
+        if other is None:
             break
-        _add_counts(further, found.course)
-        found = Checked(further, tighter, _apart(problem, further, found.course) / GAIN)
-    return found
+        add_counts(other, found.course)
+        found = Checked(other, tighter, _apart(problem, other, found.course) / GAIN)
+    return replace(found, is_unknown=isnan(found.error))
+
+
+def _longest(found: Checked) -> float:
+    """Longest step of other solves."""
+    if found.choice.longest < inf:
+        return found.choice.longest
+    return LONGEST if len(found.course.nodes) <= FEW else inf
 
 
 def _tried(solve: Callable[[Choice, float], Course], choice: Choice, most: float) -> Course | None:
@@ -136,7 +157,7 @@ def _tried(solve: Callable[[Choice, float], Course], choice: Choice, most: float
     return found if found.ending in ENDED else None
 
 
-def _add_counts(course: Course, other: Course) -> None:
+def add_counts(course: Course, other: Course) -> None:
     """Count the work of another solve, too."""
     course.nfev, course.njev, course.nlu = course.nfev + other.nfev, course.njev + other.njev, course.nlu + other.nlu
 

@@ -29,10 +29,12 @@ from ..output.monitor import Event
 from ..result.report import build_result
 from ..result.result import IvpResult
 from ..sensitivities.derivatives import Derivatives
-from .checked import Checked, checked
+from .checked import CALLS, ENDED, TIMES, WANTED, Checked, add_counts, checked
 from .course import Course
+from .growth import may_grow
 from .on_mesh import retrace
 from .pieces import Converted, rounded
+from .pulses import MOST, with_stops
 from .scipy_solvers import class_of, make, name_of
 
 LAST = 32
@@ -61,21 +63,47 @@ def delegate(
     """Solve by SciPy's solvers, restarted at each breakpoint."""
     rhs = problem.right_hand_side()
 
-    def solve(choice: Choice, report: Report | None = None, most_calls: float = inf) -> tuple[Course, RightHandSide]:
+    def solve(
+        problem: Problem, choice: Choice, report: Report | None = None, most_calls: float = inf
+    ) -> tuple[Course, RightHandSide]:
         return _course(choice, problem, rhs, options, times, events, report, most_calls, is_dense=dense_output)
 
-    course, within = solve(choice, report)
+    course, within = solve(problem, choice, report)
+    stopping, looked = problem, 0
+    if choice.is_checked and choice.method == "LSODA" and course.ending in ENDED:  # its steps are the longest
+        stopping, looked = with_stops(problem, course, rhs.sequential())
+    if stopping is not problem:
+        before, (course, within) = course, solve(stopping, choice, report, TIMES * course.nfev + CALLS * MOST)
+        add_counts(course, before)
     found = Checked(course, choice)
-    if choice.is_checked:
-        found = checked(found, problem, lambda other, most: solve(other, most_calls=most)[0])
+    if choice.is_checked and not (choice.is_sampled and not _may_grow(course, problem, rhs)):
+        found = checked(
+            found,
+            problem,
+            lambda other, most: solve(stopping, other, most_calls=most)[0],
+            is_kept=choice.is_sampled,
+        )
     course, failure = found.course, found.failure
+    course.nfev += looked
     if course.failure is not None:
         failure = _failure(course, course.failure, problem, within)
-    elif choice.is_sampled and _passed_over(course, problem, evaluation):
-        failure = PASSED_OVER
+    elif choice.is_sampled and not failure:
+        failure = _of_few_steps(found, problem, evaluation)
     scale = Scale(problem.rtols, problem.atol)
     derivatives = Derivatives(lambda: retrace(evaluation, course.steps(problem.y0.dtype)), scale)
     return _result(found, failure, problem, derivatives, are_listed=events is not None)
+
+
+def _of_few_steps(found: Checked, problem: Problem, evaluation: Evaluation) -> Failure | None:
+    """Why few steps did not suffice, so that a mesh is taken."""
+    if found.error > WANTED:
+        return found.inaccuracy
+    return PASSED_OVER if _passed_over(found.course, problem, evaluation) else None
+
+
+def _may_grow(course: Course, problem: Problem, rhs: RightHandSide) -> bool:
+    """Whether errors of the few steps may grow; a solve that ended early has none."""
+    return course.ending in ENDED and may_grow(problem, course, rhs.sequential())
 
 
 def _passed_over(course: Course, problem: Problem, evaluation: Evaluation) -> bool:
