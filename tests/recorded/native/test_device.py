@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from of_operations import BOOLEANS, EXACT, pairs, ulps
 from random_programs import ANY
 
+from parscan._kernels.cuda.cubin import architecture
 from parscan._recorded.array import apply
 from parscan._recorded.differentiate import jacobian
 from parscan._recorded.native.device import KNOWN, ptx
@@ -162,7 +163,7 @@ def test_machine_code_for_all_architectures(monkeypatch):
     cubins = import_module("_cuda_cubin")
     kernel = evaluating(record(*gru(np.float32, 2)).program)
     for capability in {*KNOWN} & {*cubins.known_capabilities()}:
-        assert cubins.assemble(ptx(kernel, capability), cubins.architecture(capability)).spilled == 0
+        assert cubins.assemble(ptx(kernel, capability), architecture(capability)).spilled == 0
 
 
 def test_devices_that_are_not_known():

@@ -9,6 +9,7 @@ import pytest
 from cuda_child import needs_toolkit
 from device_kernels import Marched, doubles, gru, marched
 
+from parscan._kernels.cuda.cubin import architecture
 from parscan._recorded.native.device import ptx
 from parscan._recorded.native.device_march import Columns, columns_of, march
 from parscan._recorded.native.text import UnsupportedError
@@ -131,5 +132,5 @@ def does_not_spill(monkeypatch, n, dtype, capability):
     for made in (march(program), march(derived, columns)):
         text = ptx(made.kernel, capability)
         assert dtype == np.float64 or not doubles(text)
-        found = cubins.assemble(text, cubins.architecture(capability))
+        found = cubins.assemble(text, architecture(capability))
         assert (found.spilled, found.stack) == (0, 0), found.registers
