@@ -60,7 +60,10 @@ class Fixed(SimpleNamespace):
     """What is known where a method is given."""
 
     def __init__(self, method):
-        super().__init__(share=1.0, method=method, stiff=method, is_asked=False, enter=lambda *_: None)
+        super().__init__(
+            share=1.0, method=method, stiff=method, is_asked=False, enter=lambda *_: None,
+            vain=None, is_vain=lambda *_: False,
+        )  # fmt: skip
 
 
 @pytest.fixture

@@ -144,7 +144,7 @@ def test_a_delay_by_a_list_of_calls(make, options):
 
 def test_a_contradiction_is_the_reason_of_a_large_error():
     """Two solves are apart because each had its own answers, not because `fun` jumps."""
-    sol, _ = said(delayed_by_search(), {"rtol": 1e-3, "compile": False}, y0=[1.0])
+    sol, _ = said(delayed_by_search(), {"rtol": 2e-4, "compile": False}, y0=[1.0], end=3)
     assert sol.status is IvpStatus.NONDETERMINISTIC
     assert sol.error_estimate > 100
 

@@ -38,14 +38,14 @@ def test_every_case_is_kept_at_once(tmp_path):
 
 
 @needs_toolkit
-def test_the_dry_run_launches_kernels():
+@pytest.mark.parametrize(("family", "kernel"), [("gru", "march"), ("ensembles", "parscan_kernel")])
+def test_the_dry_run_launches_kernels(family, kernel):
     """A program that took another library than CuPy would launch none."""
-    code = "import gpu, sys; sys.argv = ['gpu.py', '--dry-run', '--only', 'gru', '--budget', '0']; gpu.main(); " + (
-        "from cupy_device import DEVICE; print(sorted({name for name, _, _ in DEVICE.launched}))"
+    code = (
+        f"import gpu, sys; sys.argv = ['gpu.py', '--dry-run', '--only', '{family}', '--budget', '0']; gpu.main(); "
+        + ("from cupy_device import DEVICE; print(sorted({name for name, _, _ in DEVICE.launched}))")
     )
-    launched = cuda_child.run("-c", code).splitlines()[-1]
-    assert "'march'" in launched
-    assert "'parscan_kernel'" in launched
+    assert f"'{kernel}'" in cuda_child.run("-c", code).splitlines()[-1]
 
 
 @pytest.mark.skipif(DEVICES > 0, reason="there is a device")
