@@ -11,10 +11,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-PAGES = tuple(
-    ROOT / name
-    for name in ("README.md", *(f"docs/{page}.md" for page in ("performance", "derivatives", "fits", "peers")))
-)
+PAGES = tuple(ROOT / name for name in ("README.md", *(f"docs/{page}.md" for page in ("performance", "fits", "peers"))))
 BLOCK = re.compile(r"(?<=<!-- table: )(\w+)( -->\n).*?(?=<!-- end of table -->)", re.DOTALL)
 
 sys.path[:0] = [str(ROOT / "docs"), str(ROOT / "benchmarks")]
