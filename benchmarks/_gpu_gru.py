@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
-from importlib import import_module
-from importlib.util import find_spec
+from functools import cache, cached_property, partial
 from math import exp, tanh
 from typing import Any
 
 import numpy as np
+from _gpu_case import AbsentError, Contender, Entry, Prepared
+from _gpu_others import jax_of, of_jax
 from _gpu_platform import Array, Platform
-from _harness import Case, Target, Timing, judge, table
+from _harness import Target
 from numba import cuda, float32
 
 import parscan
 from parscan._kernels.cuda import launch
 from parscan._kernels.cuda.kernel import INTEGER, Kernel, pointer
 
+PART = "gru"
 BATCH = 16
 STATES = (1, 2, 4, 8, 16, 32)
 LENGTHS = (10_000, 100_000, 1_000_000)
 LOOP_STEPS = 500
 """Steps of the loop over CuPy's functions that are timed; as every step takes as long, the others are reckoned."""
 
+SHORT = 24
+"""Steps of a small problem, at most."""
+
+MOST_RECORDED = 8
+"""Largest state of a step with kernels of its own."""
+
 LOOP, PARSCAN, KERNEL, SCAN = "loop of CuPy calls", "parscan", "sequential kernel", "jax.lax.scan"
+OWN_KERNELS, NEWTON, DEER = "parscan, kernels of the step", "parscan newton, jac", "parscan DEER, jac"
+CONTENDERS = (KERNEL, PARSCAN, OWN_KERNELS, NEWTON, DEER, SCAN, LOOP)
+TARGETS = (Target(PARSCAN, LOOP, 10.0), Target(PARSCAN, KERNEL, 1.0), Target(PARSCAN, SCAN, 1.0))
 
 
 @dataclass(frozen=True)
@@ -87,12 +96,18 @@ class Gru:
         for t in range(steps):
             y = self.step(y, self.x[t])
 
-    def by_jax(self) -> Callable[[], Any]:
+    def by_kernel(self) -> Array:
+        """The sequential kernel."""
+        y, (W, U, b) = self.platform.xp.empty_like(self.x), self.weights
+        arrays = [array.reshape(-1) for array in (W, U, b, self.x, y)]
+        launch.LAUNCHER.launch(sequential_kernel(self.n), BATCH, 1, *arrays, self.steps, BATCH)
+        return y
+
+    def by_jax(self) -> Contender:
         """JAX's compiled scan over the same arrays; copies there are made here, not in the call."""
-        jax = import_module("jax")
-        jnp, n = jax.numpy, self.n
-        to_host = getattr(self.platform.xp, "asnumpy", np.asarray)
-        W, U, b, x, y0 = (jax.device_put(to_host(array)) for array in (*self.weights, self.x, self.y0))
+        jax, n = jax_of(self.platform), self.n
+        jnp = jax.numpy
+        W, U, b, x, y0 = of_jax(self.platform, *self.weights, self.x, self.y0)
 
         def step(y: Any, x: Any) -> Any:
             gx, gy = x @ U + b, y @ W
@@ -102,9 +117,22 @@ class Gru:
             return y, y
 
         compiled = jax.jit(lambda x: jax.lax.scan(step, y0, x)[1])
-        return lambda: compiled(x).block_until_ready()
+        return Contender(lambda: compiled(x).block_until_ready())
+
+    def by_loop(self) -> Contender:
+        """A loop over CuPy's functions, reckoned from its first steps."""
+        timed = min(self.steps, LOOP_STEPS)
+        return Contender(partial(self.loop, timed), scale=self.steps / timed)
+
+    def by_deer(self) -> Contender:
+        """Newton's method with a segment for every step."""
+        matrices = self.x.nbytes * self.n
+        if 6 * matrices + 12 * self.x.nbytes >= self.platform.free_bytes():
+            raise AbsentError("needs more memory than is free")
+        return Contender(partial(self.solve, method="newton", jac=True, segment_length=1))
 
 
+@cache
 def sequential_kernel(n: int) -> Kernel:
     """A GRU of n states that a thread marches through; the state in registers where the compiler can."""
     one, gates = np.float32(1), 3 * n
@@ -134,52 +162,32 @@ def sequential_kernel(n: int) -> Kernel:
     return Kernel(march, (*(pointer("float32"),) * 5, INTEGER, INTEGER))
 
 
-def jax_is_there(platform: Platform) -> bool:
-    """Whether JAX can be imported and has a device of the same kind."""
-    if find_spec("jax") is None:
-        return False
-    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    return platform.dry or import_module("jax").default_backend() in ("gpu", "cuda")
+def _prepared(n: int, steps: int, platform: Platform) -> Prepared:
+    gru = Gru(platform, n, platform.size(steps, min(steps, SHORT)))
 
+    def solved(**options: Any) -> Callable[[], Contender]:
+        return lambda: Contender(partial(gru.solve, **options))
 
-def case(gru: Gru) -> Case:
-    """All who solve it; the sequential kernel gives the reference."""
-    kernel = sequential_kernel(gru.n)
-
-    def by_kernel() -> Array:
-        y = gru.platform.xp.empty_like(gru.x)
-        arrays = [array.reshape(-1) for array in (*gru.weights, gru.x, y)]
-        launch.LAUNCHER.launch(kernel, BATCH, 1, *arrays, gru.steps, BATCH)
-        return y
-
-    contenders: dict[str, Callable[[], Any]] = {
-        KERNEL: by_kernel,
-        PARSCAN: gru.solve,
-        "parscan newton, jac": partial(gru.solve, method="newton", jac=True),
+    makers: dict[str, Callable[[], Contender]] = {
+        KERNEL: lambda: Contender(gru.by_kernel),
+        PARSCAN: solved(),
+        OWN_KERNELS: solved(compile=True),
+        NEWTON: solved(method="newton", jac=True),
+        DEER: gru.by_deer,
+        SCAN: gru.by_jax,
+        LOOP: gru.by_loop,
     }
-    matrices = gru.x.nbytes * gru.n
-    if 6 * matrices + 12 * gru.x.nbytes < gru.platform.free_bytes():
-        contenders["parscan DEER, jac"] = partial(gru.solve, method="newton", jac=True, segment_length=1)
-    targets = [Target(PARSCAN, LOOP, 10.0), Target(PARSCAN, KERNEL, 1.0)]
-    if jax_is_there(gru.platform):
-        contenders[SCAN] = gru.by_jax()
-        targets.append(Target(PARSCAN, SCAN, 1.0))
-    name = f"GRU, n = {gru.n}, batch {BATCH}, {gru.steps} steps, float32"
-    return Case(name, contenders, targets=targets)
+    return Prepared({name: makers[name] for name in _contenders(n)}, most=5e-3)
 
 
-def measure_grus(
-    platform: Platform, repeats: int, states: Sequence[int] | None = None, lengths: Sequence[int] | None = None
-) -> Iterator[tuple[Case, list[Timing]]]:
-    """All sizes, or those given; the loop comes last, reckoned from its first steps."""
-    for n in states or STATES[: platform.size(len(STATES), 2)]:
-        for steps in lengths or LENGTHS[: platform.size(len(LENGTHS), 1)]:
-            gru = Gru(platform, n, platform.size(steps, 40))
-            problem = case(gru)
-            timings = platform.measure(problem, repeats)
-            timed = min(gru.steps, platform.size(LOOP_STEPS, 20))
-            gru.loop(timed)
-            seconds = platform.best(partial(gru.loop, timed), 2) * gru.steps / timed
-            timings.append(Timing(LOOP, seconds, None))
-            print(table(problem, timings, judge(problem, timings)), flush=True)
-            yield problem, timings
+def _contenders(n: int) -> tuple[str, ...]:
+    """Who solves it: a recorded step has kernels up to a size."""
+    return tuple(name for name in CONTENDERS if name != OWN_KERNELS or n <= MOST_RECORDED)
+
+
+def entries(states: Sequence[int] | None = None, lengths: Sequence[int] | None = None) -> Iterator[Entry]:
+    """All sizes, or those given."""
+    for steps in lengths or LENGTHS:
+        for n in states or STATES:
+            name = f"GRU, n = {n}, batch {BATCH}, {steps} steps, float32"
+            yield Entry(PART, name, _contenders(n), partial(_prepared, n, steps), TARGETS)

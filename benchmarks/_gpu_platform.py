@@ -7,19 +7,17 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _harness import Case, Timing, machine
+from _harness import machine
 
 Array = Any
 Run = Callable[[], Any]
-
-PATIENCE = 10.0
-"""Seconds that make one run of a contender enough."""
 
 _HELD = ExitStack()
 """What is entered until the process ends."""
@@ -35,12 +33,15 @@ class Platform:
     """Waits until everything asked for so far is done."""
 
     free_bytes: Callable[[], float]
-    dry: bool = False
-    """Problems are tiny, and figures mean nothing."""
+    small: bool = False
+    """Problems are tiny."""
 
-    def size(self, full: int, dry: int) -> int:
+    dry: bool = False
+    """There is no device, and figures mean nothing."""
+
+    def size(self, full: int, small: int) -> int:
         """A number of steps, sequences or repeats."""
-        return dry if self.dry else full
+        return small if self.small else full
 
     def uniform(self, low: float, high: float, shape: tuple[int, ...], dtype: str) -> Array:
         """Random numbers made on the device; complex ones on a ring, with `low` and `high` as its radii."""
@@ -73,26 +74,27 @@ class Platform:
         """Largest difference relative to the largest reference value, computed on the device."""
         if answer is None or reference is None:
             return None
-        answer, reference = self.xp.asarray(answer), self.xp.asarray(reference)
+        answer, reference = (
+            x if isinstance(x, self.xp.ndarray) else self.xp.asarray(np.asarray(x)) for x in (answer, reference)
+        )
         return float(abs(answer - reference).max() / abs(reference).max())
 
-    def measure(self, case: Case, repeats: int) -> list[Timing]:
-        """Time all contenders in turn, after one run that warms up and is checked; see `_harness.measure`.
+    @cached_property
+    def rate(self) -> float:
+        """Bytes that a copy of a large array reads and writes per second."""
+        x = self.xp.ones(self.size(2**28, 2**14), dtype="float32")
+        out = self.xp.empty_like(x)
+        self.xp.copyto(out, x)
+        return 2 * x.nbytes / self.best(lambda: self.xp.copyto(out, x), 3, inner=self.size(10, 1))
 
-        For those that take longer than `PATIENCE`, that one run is the measurement.
-        """
-        reference, deviations, best = case.reference, {}, {}
-        for name, run in case.contenders.items():
-            answers: list[Any] = []
-            best[name] = self.seconds(lambda run=run, answers=answers: answers.append(run()))  # type: ignore[misc]
-            reference = answers[0] if reference is None else reference
-            deviations[name] = self.deviation(answers[0], reference)
-        quick = {name: run for name, run in case.contenders.items() if best[name] < PATIENCE}
-        best.update(dict.fromkeys(quick, float("inf")))
-        for _ in range(repeats):
-            for name, run in quick.items():
-                best[name] = min(best[name], self.seconds(run))
-        return [Timing(name, best[name], deviations[name]) for name in case.contenders]
+    def on_host(self, x: Array) -> Array:
+        """A NumPy array."""
+        return self.xp.asnumpy(x)
+
+    @property
+    def processors(self) -> int:
+        """Multiprocessors of the device."""
+        return int(import_module("parscan._kernels.cuda.launch").LAUNCHER.processors())
 
 
 def dry_platform() -> Platform:
@@ -103,11 +105,11 @@ def dry_platform() -> Platform:
         raise RuntimeError(f"the dry run {emulator.MISSING}")
     _HELD.enter_context(stand_in.installed(emulator.Emulator()))
     described = {**machine(), "gpu": "none: a dry run on a stand-in for CuPy, whose figures mean nothing"}
-    return Platform(stand_in.CUPY, described, lambda: None, free_bytes=lambda: 2.0**30, dry=True)
+    return Platform(stand_in.CUPY, described, lambda: None, free_bytes=lambda: 2.0**30, small=True, dry=True)
 
 
-def device_platform() -> Platform:
-    """CuPy and its current device; raises RuntimeError with the reason if there is none."""
+def device_platform(small: bool) -> Platform:
+    """CuPy and its current device, for tiny problems or large ones; raises RuntimeError if there is none."""
     try:
         cupy = import_module("cupy")
         cuda = cupy.cuda
@@ -130,7 +132,7 @@ def device_platform() -> Platform:
     def free_bytes() -> float:
         return float(cuda.runtime.memGetInfo()[0] + cupy.get_default_memory_pool().free_bytes())
 
-    return Platform(cupy, described, lambda: cuda.get_current_stream().synchronize(), free_bytes)
+    return Platform(cupy, described, lambda: cuda.get_current_stream().synchronize(), free_bytes, small)
 
 
 def _version(package: str) -> str:

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
 from math import prod
 from typing import Any
 
 import numpy as np
+from _gpu_case import AbsentError, Contender, Entry, Prepared
 from _gpu_platform import Array, Platform
 
 from parscan import linear_recurrence
 
+PART = "scans"
 ORDERS = (2, 3, 4, 5, 6, 8, 12, 16, 24, 32)
-FEW_ORDERS = (2, 3, 8)
-"""Of matrices; the latter in a dry run, as compiling kernels for the CPU takes a second each."""
+"""Of matrices."""
 
 CHECKED = 4096
 """Steps that are compared with the same recurrence on the CPU, in double precision."""
+
+IN_PHASES, LOOK_BACK, COPY = "parscan", "parscan, look-back", "copy"
 
 
 @dataclass(frozen=True)
@@ -31,30 +34,28 @@ class Scan:
     dtype: str
     coefficients: tuple[int, ...]
     offsets: tuple[int, ...]
-    passes: int
-    """How often operands should be read: twice where time is cut, once where sequences suffice. See `passes_made`."""
 
-    target: float = 0.8
-    """Share of the copy's speed that shall be reached, counting these passes."""
-
-    single_pass: bool = False
-    """Whether it is evaluated by look-back, which is off by default."""
+    @property
+    def n(self) -> int:
+        """Order of the matrices."""
+        return self.offsets[-1] if len(self.coefficients) > len(self.offsets) else 1
 
     def passes_made(self, processors: int) -> int:
-        """How often the kernels that the table chooses read them, on a device of so many multiprocessors."""
+        """How often the kernels that the table chooses read operands, on a device of so many multiprocessors."""
         choice: Any = import_module("parscan._kernels.cuda.choice")
-        n = self.offsets[-1] if len(self.coefficients) > len(self.offsets) else 1
-        sequences, length = prod(self.offsets[1:]) // n, self.offsets[0]
-        if not choice.is_covered(self.dtype, n):
-            return self.passes
-        way = choice.choose(self.dtype, n, sequences, length)
-        cut = isinstance(way, choice.Phases) and way.chunk(self.dtype, n, sequences, length, processors) < length
+        sequences, length = prod(self.offsets[1:]) // self.n, self.offsets[0]
+        if not choice.is_covered(self.dtype, self.n):
+            return 2
+        way = choice.choose(self.dtype, self.n, sequences, length)
+        cut = isinstance(way, choice.Phases) and way.chunk(self.dtype, self.n, sequences, length, processors) < length
         return 2 if cut else 1
 
     def operands(self, platform: Platform) -> tuple[Array, Array]:
         """Coefficients that keep states near one, with offsets of size one."""
-        dense = len(self.coefficients) > len(self.offsets)
-        size = 1 / self.offsets[-1] if dense else 1.0
+        if 3 * self.bytes_moved(1) > platform.free_bytes():
+            raise AbsentError("needs more memory than is free")
+        dense = self.n > 1
+        size = 1 / self.n if dense else 1.0
         A = platform.uniform(-size if dense else 0.5, size, self.coefficients, self.dtype)
         return A, platform.uniform(-1.0, 1.0, self.offsets, self.dtype)
 
@@ -63,71 +64,28 @@ class Scan:
         sizes = prod(self.coefficients) if self.coefficients[0] > 1 else 0, prod(self.offsets)
         return (passes * sum(sizes) + prod(self.offsets)) * np.dtype(self.dtype).itemsize
 
+    def deviation(self, A: Array, b: Array, platform: Platform) -> Callable[[Array], float]:
+        """Largest error in the first steps, by double precision on the CPU, relative to the largest state."""
+        steps = max(1, CHECKED * b.shape[0] // b.size) if b.ndim > 1 else CHECKED
+        wide = np.result_type(self.dtype, np.float64)
+        expected = linear_recurrence(*(platform.on_host(x[:steps]).astype(wide) for x in (A, b)))
 
-@dataclass(frozen=True)
-class Bandwidth:
-    """What was measured of one scan."""
+        def deviation(h: Array) -> float:
+            found = platform.on_host(h[:steps]).astype(wide)
+            return float(np.max(np.abs(found - expected)) / np.max(np.abs(expected)))
 
-    name: str
-    seconds: float
-    fewest_bytes: int
-    share_of_fewest: float
-    passes: int
-    share_of_passes: float
-    target: float
-    deviation: float
+        return deviation
 
-    @property
-    def text(self) -> str:
-        """One line for the table."""
-        reached = "PASS" if self.share_of_passes >= self.target else "short"
-        return (
-            f"  {self.name:<52} {self.seconds * 1e3:9.3f} ms  {self.fewest_bytes / self.seconds / 1e9:7.0f} GB/s "
-            f"{self.share_of_fewest:6.2f} {self.share_of_passes:6.2f} ({self.passes})  {self.deviation:.1e}  {reached}"
-        )
+    def contender(self, A: Array, b: Array, platform: Platform, *, single: bool = False) -> Contender:
+        """Parscan in phases, or in a single pass."""
 
+        def run() -> Array:
+            with single_pass(single):
+                return linear_recurrence(A, b)
 
-def scans(platform: Platform) -> Iterator[Scan]:
-    """Long sequences, channels, constant coefficients, and matrices of about as many numbers."""
-    total = platform.size(2**28, 2**14)
-    for dtype, less in (("float32", 1), ("float64", 2), ("complex64", 2), ("complex128", 4)):
-        length = total // less
-        yield Scan(f"diagonal, T = {length}, {dtype}", dtype, (length,), (length,), 2)
-        yield Scan(f"diagonal, T = {length}, {dtype}, look-back", dtype, (length,), (length,), 1, 0.75, True)
-    yield Scan(f"diagonal, one coefficient, T = {total}, float32", "float32", (1,), (total,), 2)
-    for channels, passes in ((platform.size(2**15, 2**7), 1), (platform.size(2**10, 2**4), 2)):
-        shape = (total // channels, channels)
-        yield Scan(f"diagonal, T = {shape[0]}, {channels} channels, float32", "float32", shape, shape, passes)
-    for n in FEW_ORDERS if platform.dry else ORDERS:
-        length = total // n**2
-        yield Scan(f"dense, n = {n}, T = {length}, float32", "float32", (length, n, n), (length, n), 2)
-    sequences = platform.size(2**14, 4)
-    n = platform.size(4, 3)
-    length = total // n**2 // sequences
-    name = f"dense, n = {n}, T = {length}, {sequences} sequences, float32"
-    yield Scan(name, "float32", (length, sequences, n, n), (length, sequences, n), 1)
-
-
-def copy_rate(platform: Platform, repeats: int) -> float:
-    """Bytes read and written per second by a copy of a large array."""
-    x = platform.xp.ones(platform.size(2**28, 2**14), dtype="float32")
-    out = platform.xp.empty_like(x)
-
-    def copy() -> None:
-        platform.xp.copyto(out, x)
-
-    copy()
-    return 2 * x.nbytes / platform.best(copy, repeats, inner=platform.size(10, 1))
-
-
-def deviation(scan: Scan, A: Array, b: Array, h: Array, platform: Platform) -> float:
-    """Largest difference in the first steps from double precision on the CPU, relative to the largest state."""
-    steps = max(1, CHECKED * b.shape[0] // b.size) if b.ndim > 1 else CHECKED
-    wide = np.result_type(scan.dtype, np.float64)
-    to_host = getattr(platform.xp, "asnumpy", np.asarray)
-    first, offsets, found = (to_host(x[:steps]).astype(wide) for x in (A, b, h))
-    expected = linear_recurrence(first, offsets)
-    return float(np.max(np.abs(found - expected)) / np.max(np.abs(expected)))
+        with single_pass(single):
+            passes = self.passes_made(platform.processors)
+        return Contender(run, self.bytes_moved(1), self.bytes_moved(passes), inner=platform.size(10, 1))
 
 
 @contextmanager
@@ -141,34 +99,60 @@ def single_pass(on: bool) -> Iterator[None]:
         choice.TUNING = kept
 
 
-def bandwidths(platform: Platform, rate: float, repeats: int) -> Iterator[Bandwidth]:
-    """Measure all scans that fit into the memory."""
-    for scan in scans(platform):
-        if 3 * scan.bytes_moved(1) > platform.free_bytes():
-            print(f"  {scan.name}: needs more memory than is free, left out")
-            continue
-        A, b = scan.operands(platform)
-        with single_pass(scan.single_pass):
-            wrong = deviation(scan, A, b, linear_recurrence(A, b), platform)
-            passes = scan.passes_made(import_module("parscan._kernels.cuda.launch").LAUNCHER.processors())
-            seconds = platform.best(partial(linear_recurrence, A, b), repeats, inner=platform.size(10, 1))
-        fewest = scan.bytes_moved(1)
-        shares = fewest / seconds / rate, scan.bytes_moved(passes) / seconds / rate
-        yield Bandwidth(scan.name, seconds, fewest, shares[0], passes, shares[1], scan.target, wrong)
+def scans(small: bool) -> Iterator[Scan]:
+    """Long sequences, channels, constant coefficients, and matrices of about as many numbers; or a few numbers each."""
+    total = 2**14 if small else 2**28
+    for dtype, less in (("float32", 1), ("float64", 2), ("complex64", 2), ("complex128", 4)):
+        length = total // less
+        yield Scan(f"diagonal, T = {length}, {dtype}", dtype, (length,), (length,))
+    yield Scan(f"diagonal, one coefficient, T = {total}, float32", "float32", (1,), (total,))
+    for channels in (2**7, 2**4) if small else (2**15, 2**10):
+        shape = (total // channels, channels)
+        yield Scan(f"diagonal, T = {shape[0]}, {channels} channels, float32", "float32", shape, shape)
+    for n in ORDERS:
+        length = max(total // n**2, 100)
+        yield Scan(f"dense, n = {n}, T = {length}, float32", "float32", (length, n, n), (length, n))
+    sequences = 1000 if small else 2**14
+    length = max(total // 16 // sequences, 2)
+    name = f"dense, n = 4, T = {length}, {sequences} sequences, float32"
+    yield Scan(name, "float32", (length, sequences, 4, 4), (length, sequences, 4))
 
 
-def launch_cost(platform: Platform, repeats: int) -> dict[str, float]:
-    """Microseconds of a call that has next to nothing to compute."""
+def _prepared(k: int, platform: Platform) -> Prepared:
+    scan = list(scans(platform.small))[k]
+    A, b = scan.operands(platform)
+    makers = {IN_PHASES: partial(scan.contender, A, b, platform)}
+    if _is_long(scan):
+        makers[LOOK_BACK] = partial(scan.contender, A, b, platform, single=True)
+    most = 1e3 * float(np.finfo(scan.dtype).eps)
+    return Prepared(makers, scan.deviation(A, b, platform), most)
+
+
+def _is_long(scan: Scan) -> bool:
+    """Whether it is one sequence of scalars."""
+    return len(scan.offsets) == 1
+
+
+def _copy(platform: Platform) -> Prepared:
+    x = platform.xp.ones(platform.size(2**28, 2**14), dtype="float32")
+    out = platform.xp.empty_like(x)
+
+    def copy() -> None:
+        platform.xp.copyto(out, x)
+
+    return Prepared({COPY: lambda: Contender(copy, 2 * x.nbytes, inner=platform.size(10, 1))})
+
+
+def _short(platform: Platform) -> Prepared:
     a, b = (platform.uniform(0.5, 1.0, (64,), "float32") for _ in range(2))
-    linear_recurrence(a, b)
-    inner = platform.size(100, 2)
-    return {"microseconds of a call": 1e6 * platform.best(lambda: linear_recurrence(a, b), repeats, inner=inner)}
+    run = partial(linear_recurrence, a, b)
+    return Prepared({IN_PHASES: lambda: Contender(run, inner=platform.size(100, 2))})
 
 
-def measure_scans(platform: Platform, rate: float, repeats: int) -> Iterator[dict[str, Any]]:
-    """Records of all scans, beside a copy that moves `rate` bytes per second."""
-    print(f"copy: {rate / 1e9:.0f} GB/s, read and written")
-    print("  time, speed counting every byte once, share of the copy's; the same counting the passes made; deviation")
-    for bandwidth in bandwidths(platform, rate, repeats):
-        print(bandwidth.text, flush=True)
-        yield asdict(bandwidth)
+def entries() -> Iterator[Entry]:
+    """The copy that all shares refer to, a call that has next to nothing to compute, and all scans."""
+    yield Entry(PART, "copy of 2^28 float32", (COPY,), _copy)
+    yield Entry(PART, "a call with 64 steps", (IN_PHASES,), _short)
+    for k, scan in enumerate(scans(small=False)):
+        contenders = (IN_PHASES, LOOK_BACK) if _is_long(scan) else (IN_PHASES,)
+        yield Entry(PART, scan.name, contenders, partial(_prepared, k))

@@ -5,6 +5,7 @@ a device: `DEVICE.provide(code, entry, run)`. The stand-in then launches it as C
 `RawModule` or `RawKernel`.
 """
 
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -45,7 +46,13 @@ class State:
     def reset(self):
         """As a new process finds it."""
         self.current, self.count, self.free, self.capability, self.processors = 0, 2, 8 << 30, "90", 132
-        self.launched, self.provided, self.streams = [], {}, []
+        self.launched, self.provided, self._of_thread = [], {}, threading.local()
+
+    @property
+    def streams(self):
+        """Those that this thread has entered."""
+        vars(self._of_thread).setdefault("streams", [])
+        return self._of_thread.streams
 
     def provide(self, code, entry, run):
         """From now on, code of this content can be loaded, and has a kernel of this name."""

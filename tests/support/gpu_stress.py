@@ -1,13 +1,15 @@
 """Thousands of single-pass scans on a device, in a process of their own, which can be stopped if tiles wait for ever.
 
-    python tests/support/gpu_stress.py launches COUNT | streams COUNT
+    python tests/support/gpu_stress.py launches COUNT | streams COUNT [--dry-run]
 
-It ends well if every scan gave the same numbers as the first, and those were right.
+It ends well if every scan gave the same numbers as the first, and those were right. A dry run takes short sequences on
+the stand-in for CuPy.
 """
 
 import sys
 import threading
 from dataclasses import replace
+from importlib import import_module
 
 import numpy as np
 
@@ -18,6 +20,10 @@ from parscan._kernels.cuda import choice as cuda_choice
 DTYPES = ("float32", "float64", "complex64", "complex128")
 LENGTHS = (65, 4_096, 4_097, 100_000, 1_000_003, 3_000_000)
 """Around a tile; a few tiles; about as many as run at once; several times as many."""
+
+SHORT_LENGTHS = (65, 1_025, 4_097, 9_000)
+SIDES, SHORT_SIDES = (64, 512, 2048), (64,)
+"""Of matrices whose products take away multiprocessors."""
 
 
 def problem(seed, dtype, length):
@@ -46,11 +52,11 @@ class Case:
         self.different += (cuda.affine_scan(self.A, self.b) != self.first).sum()
 
 
-def launches(cupy, count):
+def launches(cupy, count, lengths=LENGTHS, sides=SIDES):
     """One after another, while another stream takes away some of the multiprocessors, now more, now fewer."""
     rng = np.random.default_rng(0)
-    cases = [Case(cupy, seed, dtype, T) for seed, T in enumerate(LENGTHS) for dtype in DTYPES]
-    other, rivals = cupy.cuda.Stream(non_blocking=True), [cupy.ones((n, n), "float32") for n in (64, 512, 2048)]
+    cases = [Case(cupy, seed, dtype, T) for seed, T in enumerate(lengths) for dtype in DTYPES]
+    other, rivals = cupy.cuda.Stream(non_blocking=True), [cupy.ones((n, n), "float32") for n in sides]
     for launch in range(count):
         if rng.random() < 0.5:
             with other:
@@ -62,14 +68,14 @@ def launches(cupy, count):
     assert [int(case.different) for case in cases] == [0] * len(cases)
 
 
-def streams(cupy, count):
+def streams(cupy, count, lengths=LENGTHS):
     """Two at the same time, from two threads: neither may take what the other says for its own."""
     failures = []
 
     def work(seed):
         try:
             with cupy.cuda.Stream(non_blocking=True) as stream:
-                cases = [Case(cupy, 10 * seed + k, dtype, LENGTHS[-1 - k]) for k, dtype in enumerate(DTYPES)]
+                cases = [Case(cupy, 10 * seed + k, dtype, lengths[-1 - k]) for k, dtype in enumerate(DTYPES)]
                 for launch in range(count):
                     cases[launch % len(cases)].run()
                 stream.synchronize()
@@ -85,8 +91,19 @@ def streams(cupy, count):
     assert not failures, failures
 
 
-if __name__ == "__main__":
-    import cupy
-
+def main(what, count, *options):
     cuda_choice.TUNING = replace(cuda_choice.TUNING, single_pass=True)
-    {"launches": launches, "streams": streams}[sys.argv[1]](cupy, int(sys.argv[2]))
+    run = {"launches": launches, "streams": streams}[what]
+    if not options:
+        run(import_module("cupy"), int(count))
+        return
+    from cuda_emulator import Emulator
+    from cupy_stand_in import installed
+
+    short = {"lengths": SHORT_LENGTHS} | ({"sides": SHORT_SIDES} if what == "launches" else {})
+    with installed(Emulator(at_once=4)) as cupy:
+        run(cupy, int(count), **short)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

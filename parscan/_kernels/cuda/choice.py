@@ -95,7 +95,7 @@ class SinglePass(Way):
     """A family of two kernels, `scan` and `repair`; see :mod:`parscan._kernels.cuda.lookback_kernels`."""
 
 
-def _resident(resident: int) -> Callable[[str, int, int, int, int], int]:
+def resident(resident: int) -> Callable[[str, int, int, int, int], int]:
     """Make a function for the steps of a chunk, for kernels of which `resident` chunks keep a multiprocessor busy."""
 
     def chunk(dtype: str, n: int, sequences: int, length: int, processors: int) -> int:
@@ -165,7 +165,7 @@ WAYS: tuple[Way, ...] = (
         threads.LARGEST,
         {"summarise": threads.summarise_kernel, "march": threads.march_kernel},
         _always,
-        _resident(RESIDENT_THREADS),
+        resident(RESIDENT_THREADS),
         _single,
     ),
     Phases(
@@ -173,7 +173,7 @@ WAYS: tuple[Way, ...] = (
         columns.LARGEST,
         {"summarise": columns.summarise_kernel, "march": columns.march_kernel},
         _always,
-        _resident(RESIDENT_GROUPS),
+        resident(RESIDENT_GROUPS),
         _grouped,
     ),
 )

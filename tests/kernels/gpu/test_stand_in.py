@@ -2,6 +2,7 @@
 
 from importlib import import_module
 from importlib.util import find_spec
+from threading import Thread
 
 import cupy_surface
 import numpy as np
@@ -147,6 +148,17 @@ def test_bad_launches(cupy):
         cupy.RawModule(code="text").get_function("another")
     with pytest.raises(RuntimeError, match="ILLEGAL_ADDRESS"):
         memory(12345)
+
+
+def test_a_stream_is_that_of_its_thread(cupy):
+    current, seen = cupy.cuda.get_current_stream, []
+    with cupy.cuda.Stream(non_blocking=True) as stream:
+        other = Thread(target=lambda: seen.append(current()))
+        other.start()
+        other.join()
+        assert current() is stream
+    assert seen == [cupy.cuda.Stream.null]
+    assert current() is cupy.cuda.Stream.null
 
 
 def test_it_leaves_nothing_behind(monkeypatch):
