@@ -13,6 +13,7 @@ from .._recorded.budget import NoCodeError
 from .._reporting.progress import Report
 from ..warnings import CoarseMeshWarning, JacobianWarning, PointByPointWarning
 from .compiled.accuracy import LeftError
+from .compiled.mesh_on_device import code_on_device, has_kernels
 from .compiled.on_mesh import OnMesh, code_on_mesh
 from .compiled.recorded import UNLIKE
 from .core.evaluation import Evaluation
@@ -94,7 +95,7 @@ class OnMeshes:
             If there is none, or `fun` contradicts it; `LeftError` if there is no solution: the record of `fun` may lack
             some of its branches.
         """
-        code = code_on_mesh(self.problem, self.evaluation, self.vectorized)
+        code = self._code()
         while True:
             self._warn_of_jacobian()
             rhs = code.right_hand_side()
@@ -107,7 +108,13 @@ class OnMeshes:
         if not found.success and found.termination is not Termination.STUCK:
             reached = float(found.mesh[-1]) if found.mesh.shape[0] else self.problem.span[0]
             raise LeftError(f"left the solution at t = {reached!r}")
-        return found
+        return replace(found, decisions=(*found.decisions, *code.told)) if code.told else found
+
+    def _code(self) -> OnMesh:
+        """The machine code, of this processor or of the device of the arrays."""
+        if has_kernels(self.problem):
+            return code_on_device(self.problem, self.evaluation)
+        return code_on_mesh(self.problem, self.evaluation, self.vectorized)
 
     def _solved(
         self, rhs: RightHandSide, method: str, report: Report | None, code: OnMesh | None = None

@@ -20,8 +20,8 @@ from .brief import shortly
 from .choose import SERIES, Workload, choose, instead_of
 from .compiled.account import account_of
 from .compiled.derived import recorded_code
+from .compiled.mesh_on_device import has_kernels
 from .compiled.offer import Demand, Never, Offer, Overtaken, Purchase, Solve
-from .compiled.on_device import has_threads
 from .compiled.recorded_events import record_events
 from .compiled.repeat import solve_again
 from .compiled.solve import solve_compiled
@@ -43,7 +43,7 @@ from .sequential.own_steps import solve_with_own_steps
 CALLED: dict[str, Callable[[Workload], bool]] = {
     "`fun` is called: `jac` was given.": lambda work: work.problem.jac is not None and not work.is_settled,
     "`fun` is called: its arrays are not of NumPy.": lambda work: (
-        not (library(work.problem.y0) == "numpy" or (has_threads(work.problem) and not work.is_settled))
+        not (library(work.problem.y0) == "numpy" or has_kernels(work.problem))
     ),
 }
 """Reasons to try no machine code."""
@@ -270,10 +270,10 @@ def solve_ivp(
             problem, evaluation, vectorized, known, times, listed, stages=stages, window=most, dense_output=dense_output
         )  # fmt: skip
         work = Workload(method, problem, options, on_mesh, stacks=lambda: evaluation.stacks)
-        watched = listed
+        watched, meshed = listed, work.is_settled or (has_kernels(problem) and not problem.batch)
 
         def by_code(report: Report | None) -> IvpResult:
-            if work.is_settled:
+            if meshed:
                 warn_of_unused(options)
                 return on_meshes.by_code(choose(work).method, report)
             return solve_compiled(
@@ -284,8 +284,8 @@ def solve_ivp(
 
         offer = _offer(compile, work, by_code, report)
         if offer.is_due:
-            watched = listed if work.is_settled else listed and record_events(listed, problem)
-            uses_jac = work.is_settled and jac is not None
+            watched = listed if meshed else listed and record_events(listed, problem)
+            uses_jac = meshed and jac is not None
             called = RepeatedCalls(problem, watched or (), only_events=not uses_jac) if watched or uses_jac else None
             if (found := offer.at_once()) is not None:
                 return _examined(called, found) if called else found

@@ -14,7 +14,7 @@ class HostLauncher:
     Starts threads of members.
 
     `launches` counts launches, and `fetched` arrays that the host reads. Some threads more than there are members' are
-    started, as blocks have a fixed size.
+    started, as blocks have a fixed size. Arrays of array-api-strict, which do not tell their strides, are put in order.
     """
 
     xp = np
@@ -35,6 +35,7 @@ class HostLauncher:
 
         def launch(threads, *arguments):
             self.launches += 1
-            run(self._order(threads + 3, self._rng), *arguments)
+            arrays = [np.ascontiguousarray(one._array) if hasattr(one, "_array") else one for one in arguments]
+            run(self._order(threads + 3, self._rng), *arrays)
 
         return launch

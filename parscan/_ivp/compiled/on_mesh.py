@@ -26,7 +26,7 @@ from .ensemble import agrees_at_start, contradicts, sample, some_members
 from .march import March, Output
 from .members import Members, record_members
 from .parts import as_parts, from_parts, wide
-from .recorded import record_right_hand_side
+from .recorded import Recorded, record_right_hand_side
 
 if TYPE_CHECKING:
     from ..._recorded.linearised import Curved, Linearised
@@ -58,7 +58,17 @@ ByCode = Callable[..., CoarseSolution]
 
 
 class OnMesh(Protocol):
-    """A right-hand side as machine code, and whether it is that of the user."""
+    """
+    A right-hand side as machine code, and whether it is that of the user.
+
+    Attributes
+    ----------
+    told : tuple of str
+        Sentences for the results.
+    """
+
+    @property
+    def told(self) -> tuple[str, ...]: ...
 
     @property
     def coarse(self) -> ByCode | None:
@@ -92,6 +102,8 @@ def code_on_mesh(problem: Problem, evaluation: Evaluation, vectorized: bool | No
 class _OfOne:
     """The machine code of a single problem."""
 
+    told: tuple[str, ...] = ()
+
     def __init__(self, problem: Problem, evaluation: Evaluation, vectorized: bool | None) -> None:
         self._problem, self._evaluation, self._vectorized = problem, evaluation, vectorized
         self._recorded = record_right_hand_side(problem)
@@ -110,10 +122,8 @@ class _OfOne:
 
     @property
     def breaks(self) -> Array | None:
-        """Those at which compiled steps end, unless they are too many for a mesh."""
-        places = places_in(self._problem, self._recorded)
-        every = union(places.breaks, places.stops)
-        return every if every is None or every.shape[0] <= MOST_BREAKS else self._problem.breaks
+        """See `breaks_of`."""
+        return breaks_of(self._problem, self._recorded)
 
     def right_hand_side(self) -> RightHandSide:
         """The functions; where there is no `jac`, nothing has to be found out about them."""
@@ -124,34 +134,47 @@ class _OfOne:
         made = problem.right_hand_side(STACKED if stacks else ONE_BY_ONE, raised=evaluation.raised)
         return made.by(self._code)
 
-    def coarse(
-        self, span: tuple[float, float], y0: Array, *, rtol: float, atol: Array, max_step: float
-    ) -> CoarseSolution:  # fmt: skip
-        """The steps of a march by compiled solvers, with their polynomials."""
-        tight = max(TIGHT, self._problem.rtol)
-        bounds = {"rtol": tight, "rtols": tight, "atol": atol * (tight / rtol), "max_step": max_step}
-        problem = replace(self._problem, span=span, y0=y0, **bounds)
-        march = March(problem, self._recorded, Output(is_dense=True), 0.0, None, MOST_STEPS)
-        course = march.run(1.0)
-        march.end()
-        if course.failed not in ("", "TOO_MANY_STEPS") or not course.path.steps:
-            raise LeftError(f"left the solution at t = {course.t!r}: {course.failed}")
-        if course.slid:
-            raise LeftError(f"stays on a switch from t = {course.slid[0]!r} on, which no mesh follows")
-        path = course.polynomial
-        return CoarseSolution(path.t, path.evaluate, group=1)
+    def coarse(self, span: tuple[float, float], y0: Array, **options: Any) -> CoarseSolution:
+        """See `coarse_of`."""
+        return coarse_of(self._problem, self._recorded, span, y0, **options)
 
     def is_contradicted(self, pieces: list[PiecewisePolynomial]) -> bool:
         """A sample of the states is compared, and one of them where the same problem was solved before."""
-        t, states = _places(pieces)
+        t, states = places_on(pieces)
         slopes = self._code.values(t, states)
         return self._recorded.is_contradicted(self._problem, self._vectorized, t, states, slopes)
+
+
+def breaks_of(problem: Problem, recorded: Recorded) -> Array | None:
+    """Breakpoints at which compiled steps end, unless they are too many for a mesh."""
+    places = places_in(problem, recorded)
+    every = union(places.breaks, places.stops)
+    return every if every is None or every.shape[0] <= MOST_BREAKS else problem.breaks
+
+
+def coarse_of(
+    problem: Problem, recorded: Recorded, span: tuple[float, float], y0: Array, *, rtol: float, atol: Array,
+    max_step: float,
+) -> CoarseSolution:  # fmt: skip
+    """The steps of a march by compiled solvers, with their polynomials; raises `LeftError` where it cannot."""
+    tight = max(TIGHT, problem.rtol)
+    bounds = {"rtol": tight, "rtols": tight, "atol": atol * (tight / rtol), "max_step": max_step}
+    march = March(replace(problem, span=span, y0=y0, **bounds), recorded, Output(is_dense=True), 0.0, None, MOST_STEPS)
+    course = march.run(1.0)
+    march.end()
+    if course.failed not in ("", "TOO_MANY_STEPS") or not course.path.steps:
+        raise LeftError(f"left the solution at t = {course.t!r}: {course.failed}")
+    if course.slid:
+        raise LeftError(f"stays on a switch from t = {course.slid[0]!r} on, which no mesh follows")
+    path = course.polynomial
+    return CoarseSolution(path.t, path.evaluate, group=1)
 
 
 class _OfBatch:
     """The machine code of the members of a batch."""
 
     coarse = None
+    told: tuple[str, ...] = ()
 
     def __init__(self, problem: Problem, evaluation: Evaluation) -> None:
         self._problem, self._evaluation = problem, evaluation
@@ -173,7 +196,7 @@ class _OfBatch:
 
     def is_contradicted(self, pieces: list[PiecewisePolynomial]) -> bool:
         """A sample of the states is compared."""
-        t, states = _places(pieces)
+        t, states = places_on(pieces)
         rows = self._problem.xp.asarray(sample(self._problem, t.shape[0]))
         return contradicts(self._problem, self._members, t[rows], states[rows, ...], some_members(self._problem))
 
@@ -296,16 +319,26 @@ def evaluator_of(
 
         wanted = program()
         kind = wanted.skeleton, shared
-        if kind not in _bought:
-            pay(key, COMPILING + PER_OPERATION * wanted.written)
+        bought(kind, key, COMPILING + PER_OPERATION * wanted.written)
         try:
             found = notes[key] = Evaluator(wanted, shared=shared)
         except UnsupportedError as error:
             raise NoCodeError(str(error)) from error
-        _bought[kind] = None
-        while len(_bought) > KEPT:
-            _bought.popitem(last=False)
+        note_bought(kind)
     return found
+
+
+def bought(kind: Any, name: str, price: float) -> None:
+    """Pay for code, unless such was bought."""
+    if kind not in _bought:
+        pay(name, price)
+
+
+def note_bought(kind: Any) -> None:
+    """Note that code was made."""
+    _bought[kind] = None
+    while len(_bought) > KEPT:
+        _bought.popitem(last=False)
 
 
 def _derivatives(
@@ -318,7 +351,7 @@ def _derivatives(
     return evaluator_of(notes, "Jacobians on mesh", lambda: places.program, shared), places
 
 
-def _places(pieces: list[PiecewisePolynomial]) -> tuple[Array, Array]:
+def places_on(pieces: list[PiecewisePolynomial]) -> tuple[Array, Array]:
     """Times and states in the middle of intervals, as the function may have two values at nodes."""
     xp, parts = pieces[0].xp, [_middles(one) for one in pieces]
     return parts[0] if len(parts) == 1 else (xp.concat([t for t, _ in parts]), xp.concat([y for _, y in parts]))

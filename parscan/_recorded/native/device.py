@@ -53,10 +53,16 @@ class WrittenOut(Inline):
         To whose text lines are written.
     table : int
         Bytes of constants of the kernel before those of this program.
+
+    Attributes
+    ----------
+    then : callable
+        Called with the first node and the number of nodes of each block, as soon as their values are known.
     """
 
     def __init__(self, program: Program, code: Code, table: int = 0) -> None:
         super().__init__(program, 1, code.text, table)
+        self.then: Callable[[int, int], object] = lambda first, count: None
 
     def __call__(self, *arguments: Sequence[Register]) -> list[list[Register]]:
         """Write one evaluation; arguments and results are lists of elements."""
@@ -71,6 +77,7 @@ class WrittenOut(Inline):
                 columns = [np.ravel(ids).tolist() for ids in block.operands]
                 for k, nodes in enumerate(zip(*columns, strict=True)):
                     self.values[block.first + k] = self._operation(block, list(map(self.value, nodes)), 1)
+            self.then(block.first, block.count)
         return [[self.value(node) for node in np.ravel(ids).tolist()] for ids in self.program.results]
 
     def _write_product(self, block: Block) -> None:

@@ -1,5 +1,7 @@
 """Batches on the arrays of a device by threads of it, which this processor plays, with arrays that are not NumPy's."""
 
+import re
+
 import array_api_strict as strict
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ from scipy.integrate import solve_ivp as scipys
 from thread_launcher import HostLauncher
 
 from parscan import solve_ivp
-from parscan._ivp.compiled import account, on_device
+from parscan._ivp.compiled import account, mesh_on_device, on_device
 from parscan._recorded.native.text import UnsupportedError
 
 TIMES = np.linspace(0.0, 6.0, 7)
@@ -200,26 +202,68 @@ def test_devices_that_do_not_take_the_code(device, monkeypatch):
     assert not solve(y0, rate, compile=None).compiled
 
 
-def test_methods_that_are_named_call_the_function(device, monkeypatch):
-    monkeypatch.setattr(account, "PRICES", account.Prices(0.0, 0.0))
+def test_methods_that_are_named_take_kernels_of_points(device, monkeypatch):
     y0, rate = batch(3)
+    before = solve(y0, rate, compile=None, method="Radau")
+    assert "`fun` is called: solves of it have not yet taken as long as making machine code would." in before.decisions
+    assert not device.launches
+    monkeypatch.setattr(account, "PRICES", account.Prices(0.0, 0.0))
     sol = solve(y0, rate, compile=None, method="Radau")
     assert sol.success
     assert sol.method == "Radau"
-    assert "`fun` is called: its arrays are not of NumPy." in sol.decisions
-    assert not device.launches
+    assert mesh_on_device.TOLD in sol.decisions
+    assert device.launches
+    np.testing.assert_allclose(np.asarray(sol.y), np.asarray(before.y), rtol=1e-5, atol=1e-6)
 
 
 def test_without_threads(device, monkeypatch):
-    """Where code would be asked for: events, dense output, and a single problem."""
+    """Where code would be asked for: dense output of batches calls the function, a single problem takes its kernel."""
     monkeypatch.setattr(account, "PRICES", account.Prices(0.0, 0.0))
     y0, rate = batch(30)
     dense = solve(y0, rate, compile=None, dense_output=True)
     assert not dense.compiled
     assert dense.sol is not None
-    single = solve(y0[:, 0], np.asarray(1.0), compile=None)
-    assert not single.compiled
     assert not device.launches
+    single = solve(y0[:, 0], np.asarray(1.0), compile=None)
+    assert single.compiled
+    assert mesh_on_device.TOLD in single.decisions
+    assert isinstance(single.y, type(strict.asarray(0.0)))
+
+
+def test_values_that_differ_from_the_record_are_refused(device):
+    """The kernel is compared with the function at the start, and on the solution."""
+
+    def fun(t, y):
+        return -y if float(strict.max(strict.abs(y[0, ...]))) > 0.5 else -2 * y
+
+    with pytest.raises(TypeError, match="`fun` cannot be compiled"):
+        solve_ivp(fun, (0.0, 2.0), strict.asarray([1.0, 0.2]), "Radau", compile=True, **LIMITS)
+    wrong = []
+
+    def counted(t, y):
+        wrong.append(1)
+        return -y * (1.0 if len(wrong) < 20 else 1.1)
+
+    with pytest.raises(TypeError, match="`fun` cannot be compiled"):
+        solve_ivp(counted, (0.0, 2.0), strict.asarray([1.0, 0.2]), "Radau", compile=True, **LIMITS)
+
+
+@pytest.mark.parametrize("where", ["load", "launch"])
+def test_kernels_of_points_that_the_device_does_not_take(device, monkeypatch, where):
+    monkeypatch.setattr(account, "PRICES", account.Prices(0.0, 0.0))
+    reason = "has code that the device does not take (too many registers)"
+
+    def refuse(*arguments):
+        raise UnsupportedError(reason)
+
+    monkeypatch.setattr(device, "load", refuse if where == "load" else lambda kernel: refuse)
+    y0, _ = batch(1)
+    with pytest.raises(TypeError, match=re.escape(reason)):
+        solve(y0[:, 0], np.asarray(1.0), method="Radau")
+    sol = solve(y0[:, 0], np.asarray(1.0), method="Radau", compile=None)
+    assert sol.success
+    assert not sol.compiled
+    assert any(reason in one for one in sol.decisions)
 
 
 def test_libraries_without_threads_are_as_before():
