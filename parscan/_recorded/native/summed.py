@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ..._arrays.threads import available_threads, run_all, shares
-from ..graph import CONSTANT, INPUT
-from ..program import Program
+from ..ahead import Ahead
 from ..pullbacks import Pullback
 from .compilation import Compiled
 from .kernel import Sums, kernel
@@ -56,9 +54,8 @@ class Summed:
         ranges = [((one.left.start, one.left.stop), (one.right.start, one.right.stop)) for one in derived.outer]
         self.sums: Sums | None = tuple(ranges) if self.size <= MOST_SUMS else None
         self._first: tuple[Any, Compiled] | None = None
-        inputs = [one for one in program.blocks if one.operation == INPUT and one.data[0] in parameters]
-        nodes = [np.arange(one.first, one.first + one.count) for one in inputs]
-        self._is_chosen = is_chosen(program, np.concatenate([np.empty(0, np.intp), *nodes]))
+        self._ahead = Ahead(program, parameters)
+        self._is_chosen = is_chosen(program, self._ahead.nodes)
         """Whether the text may depend on the values of θ."""
 
     def with_parameters(self, values: Sequence[Any]) -> Compiled:
@@ -70,7 +67,7 @@ class Summed:
         UnsupportedError
             If there is none.
         """
-        program = self._fixed(values)
+        program = self._ahead.rest(values)
         if self._first is None or self._is_chosen:
             modes = [SHARED if k in self._parameters else STRIDED for k in range(len(program.arguments))]
             modes = [UNIT, *modes[1:], UNIT, *[STRIDED if self.sums is None else UNIT] * 3]
@@ -78,16 +75,6 @@ class Summed:
             self._first = found, Compiled(found)
         made, code = self._first
         return code.with_table(made.of(program).table)
-
-    def _fixed(self, values: Sequence[Any]) -> Program:
-        """The program with constants in place of θ."""
-        blocks = []
-        for block in self.program.blocks:
-            if block.operation == INPUT and block.data[0] in self._parameters:
-                value = np.ravel(values[block.data[0] - self._parameters.start])[block.data[1]]
-                block = block._replace(operation=CONSTANT, data=value.astype(block.dtype))  # noqa: PLW2901
-            blocks.append(block)
-        return replace(self.program, blocks=tuple(blocks), _cache={})
 
 
 class Sweep:

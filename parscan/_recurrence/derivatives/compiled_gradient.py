@@ -10,7 +10,8 @@ Each step is evaluated on the way: the sweep also counts those that no longer gi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..._arrays.namespace import Array, array_namespace, machine_epsilon, quiet
 from ..._arrays.threads import Threads
@@ -19,6 +20,7 @@ from ..._functions.at_points import CODES, LARGEST, pairs
 from ..._functions.verify import apart
 from ..._recorded.budget import COMPILING, PER_OPERATION, NoCodeError
 from .compiled_adjoint import LARGER, RECENT, SHARE, TRIED, in_rows, of_scan
+from .joints import chain, states_at
 from .recorded import arguments, entered, limits, noted
 from .solution import Solution
 
@@ -35,6 +37,9 @@ THREADS = Threads(work_per_thread=1 << 21)
 
 ALONE = 1 << 21
 """Operations of all steps that one lane marches, rather than that adjoint states are kept, if there are no segments."""
+
+AGAIN = 16
+"""Of so many gradients, one tries whether adjoints meet, if they did not before: other parameters may let them."""
 
 COPIED = 1 << 20
 """Bytes of a trajectory that is copied, so that the first step is no other than the rest."""
@@ -81,7 +86,7 @@ def compiled_gradient(
     try:
         summed = noted(recording.notes, "summed", lambda: summed_code(recording, numbers))
         given = [*given, limits(solution)]
-        found = _Backwards(solution, recording.notes, summed, given, gradient).found()
+        found = _Backwards(solution, recording, numbers, summed, given, gradient).found()
     except NoCodeError:
         return None
     return None if found is None else swept(*found)
@@ -113,13 +118,14 @@ class _Backwards:
     """
 
     def __init__(
-        self, solution: Solution, notes: dict[Any, Any], summed: Summed, given: Sequence[Array],
+        self, solution: Solution, recording: Recording, numbers: range, summed: Summed, given: Sequence[Array],
         gradient: Array,
     ) -> None:  # fmt: skip
         from ..._recorded.native.text import UnsupportedError  # noqa: PLC0415 - slow to import
 
         derived = self._derived = summed.derived
-        self._summed, self._given, self._notes = summed, given, notes
+        self._summed, self._given, self._notes = summed, given, recording.notes
+        self._chain = partial(chain, recording, numbers, given[:-1], of_scan(solution))
         steps = self._steps = solution.steps
         self._groups = THREADS.worthwhile(steps * derived.program.operations, steps)
         while self._groups > 1 and self._longest < TRIED:
@@ -163,14 +169,14 @@ class _Backwards:
         return Sweep(self._summed, self._code, [*rows[:-2], *[None] * len(self._given), *rows[-2:]], groups)
 
     def found(self) -> tuple[Array, Array] | None:
-        """The gradient by the parameters, and by the initial state; None if the adjoint does not forget."""
+        """The gradient by the parameters, and by the initial state; None if it is not found. Raises `NoCodeError`."""
         self._compare()
         start = self._gradient[0, ...].reshape(-1)
         alone = self._sweep(self._rows, 1)
         if (found := self._in_segments(alone, start)) is not None:
             return found
         if not self._is_short:
-            return None
+            return self._from_joints(alone, start)
         alone.restart()
         alone.start(start)
         alone.add(0, self._count, 0, several=False)
@@ -179,15 +185,41 @@ class _Backwards:
     def _in_segments(self, alone: Sweep, start: Array) -> tuple[Array, Array] | None:
         """The same by segments; None if the adjoint does not forget in them."""
         longest, known = self._longest, self._notes.get("adjoint forgets", 0)
-        if longest < TRIED:
+        tried, vain = self._notes.get("adjoint remembers", (0, 0))
+        if longest < TRIED or (longest <= tried and vain % AGAIN):
+            self._notes["adjoint remembers"] = tried, vain + 1
             return None
         sweep = self._sweep(self._rows, self._groups) if self._groups > 1 else alone
         for find in (lambda: known, lambda: self._memory(longest)):
             memory = find()
             if 0 < memory <= longest and (state := self._marched(sweep, alone, start, memory)) is not None:
                 self._notes["adjoint forgets"] = memory
+                self._notes.pop("adjoint remembers", None)
                 return self._finished(sweep.total if sweep is alone else alone.total + sweep.total, state)
+        self._notes["adjoint remembers"] = longest, vain + 1
         return None
+
+    def _from_joints(self, alone: Sweep, start: Array) -> tuple[Array, Array] | None:
+        """The same from the states at which segments begin, found one step after the other; None if these are wrong."""
+        if self._steps < self._groups * self._summed.lanes * TRIED:
+            return None
+        sweep = self._sweep(self._rows, self._groups)
+        length, early = divmod(self._count, sweep.sequences)
+        xp, places = array_namespace(start), range(early, self._count, length)
+        program = self._chain()
+        fixed = [xp.broadcast_to(one[None, ...], (self._count, *one.shape)) for one in self._given[:-1]]
+        begins = states_at(program, start, [*self._rows[:-2], *fixed, self._rows[-2]], places)
+        alone.restart()
+        alone.start(start)
+        alone.add(0, early, 0, several=False)
+        sweep.start(begins)
+        sweep.add(early, length, length)
+        ends = sweep.states()
+        with quiet():
+            near = machine_epsilon(start.dtype) ** 0.5 * xp.max(xp.abs(begins), axis=1, keepdims=True)[1:]
+            meet = bool(xp.all(xp.abs(ends[:-1] - begins[1:]) <= near))
+        is_right = meet and sweep.are_finite and alone.are_finite
+        return self._finished(alone.total + sweep.total, ends[-1]) if is_right else None
 
     def _marched(self, sweep: Sweep, alone: Sweep, start: Array, memory: int) -> Array | None:
         """The state after the last step but one; None if segments do not meet."""

@@ -13,7 +13,12 @@ from parscan import solve_recurrence
 from parscan._functions import at_points
 from parscan._recorded import memo
 from parscan._recorded.native import summed
-from parscan._recurrence.derivatives import compiled_gradient, gradient_of_members, recorded_gradient
+from parscan._recurrence.derivatives import (
+    compiled_gradient,
+    gradient_of_members,
+    joints,
+    recorded_gradient,
+)
 
 ROUNDING = 1e-12
 
@@ -105,7 +110,7 @@ def test_many_steps_in_single_precision(ways):
     assert ways == [True]
 
 
-def test_what_is_not_forgotten(ways, rng):
+def test_what_is_not_forgotten(ways, monkeypatch, rng):
     x = rng.standard_normal((20_000, 2))
 
     def step(y, x, angle):
@@ -113,10 +118,47 @@ def test_what_is_not_forgotten(ways, rng):
         return y @ turn + x
 
     sol = solve_recurrence(step, np.ones(2), x, args=(0.1,))
+    monkeypatch.setattr(at_points.CODES, "buys", lambda key, *_: key[0] != "chain")  # for states at joints
     found, expected = in_two_ways(sol, x, (0, "y0"))
     assert ways == [False]
     assert apart(found[0], expected[0]) <= ROUNDING
     assert apart(found[1], expected[1]) <= ROUNDING
+
+
+@pytest.mark.parametrize("kept", [joints.OVERWRITTEN, 1000], ids=["at once", "in pieces"])
+@pytest.mark.parametrize("steps", [20_000, 12_345])
+def test_what_is_not_forgotten_has_segments_that_begin_with_states_found_one_by_one(
+    steps, kept, ways, monkeypatch, rng
+):
+    monkeypatch.setattr(joints, "OVERWRITTEN", kept)
+    monkeypatch.setattr(memo, "_kept", OrderedDict())  # notes are kept with recordings
+    probes, probe = [], compiled_gradient._Backwards._memory
+    monkeypatch.setattr(
+        compiled_gradient._Backwards, "_memory", lambda own, longest: probes.append(longest) or probe(own, longest)
+    )
+    x = rng.standard_normal((steps, 2))
+
+    def step(y, x, angle):
+        turn = np.stack([np.cos(angle), np.sin(angle), -np.sin(angle), np.cos(angle)]).reshape(2, 2)
+        return y @ turn + x
+
+    for angle in (0.1, 0.2, 0.3):
+        sol = solve_recurrence(step, np.ones(2), x, args=(angle,))
+        found, expected = in_two_ways(sol, np.sin(x), (0, "y0"))
+        assert apart(found[0], expected[0]) <= ROUNDING
+        assert apart(found[1], expected[1]) <= ROUNDING
+    assert ways == [True, True, True]
+    assert len(probes) == 1  # that they do not meet is known
+
+
+def test_joints_that_do_not_meet_are_no_gradient(ways, monkeypatch, rng):
+    x = rng.standard_normal((20_000, 1))
+    whole = compiled_gradient.states_at
+    monkeypatch.setattr(compiled_gradient, "states_at", lambda *given: whole(*given) * [[1 + 1e-6]])
+    sol = solve_recurrence(lambda y, x, a: a * y + x, np.ones(1), x, args=(-1.0,))
+    found, expected = in_two_ways(sol, x, (0, "y0"))
+    assert ways == [False]
+    assert apart(found[0], expected[0]) <= ROUNDING
 
 
 @pytest.mark.parametrize("copied", [0, 1 << 20], ids=["first", "all"])
@@ -140,6 +182,7 @@ def test_few_steps_are_marched_in_one_lane(steps, most, copied, ways, monkeypatc
 
 def test_segments_that_disagree_are_not_believed(ways, monkeypatch, rng):
     monkeypatch.setattr(compiled_gradient._Backwards, "_memory", lambda *_: 8)
+    monkeypatch.setattr(at_points.CODES, "buys", lambda key, *_: key[0] != "chain")  # for states at joints
     x = rng.standard_normal((20_000, 2))
     sol = solve_recurrence(lambda y, x, a: a * y + x, np.zeros(2), x, args=(0.9,))
     found, expected = in_two_ways(sol, x, (0, "y0"))
@@ -148,13 +191,13 @@ def test_segments_that_disagree_are_not_believed(ways, monkeypatch, rng):
 
 
 def test_what_was_forgotten_before_need_not_be_now(ways, rng):
-    """Other parameters need a longer beginning than the last ones did."""
+    """Other parameters need a longer beginning than the last ones did, or states at joints found one by one."""
     x, step = rng.standard_normal((100_000, 2)), lambda y, x, a: a * y + x
     for a in (0.1, 0.9, 0.999, 0.2):
         sol = solve_recurrence(step, np.zeros(2), x, args=(a,))
         found, expected = in_two_ways(sol, x, (0, "y0"))
         assert apart(found[0], expected[0]) <= ROUNDING
-    assert ways == [True, True, False, True]
+    assert ways == [True] * 4
 
 
 def test_wrong_machine_code_is_not_used(ways, monkeypatch, rng):
