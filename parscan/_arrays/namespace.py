@@ -379,18 +379,40 @@ def _error_states() -> tuple[ContextVar[Any] | None, Any, Any]:
     return variable, Context().run(variable.get), ignored
 
 
-ERRORS, UNCHANGED, IGNORED = _error_states()
-"""NumPy's variable of the handling of floating-point errors, its default, and its value if they are ignored."""
+ERRORS, *_defaults = _error_states()
+"""NumPy's variable of the handling of floating-point errors; None if that is kept otherwise."""
+
+_values = tuple(_defaults)
+
+
+def error_values() -> tuple[Any, Any]:
+    """
+    The value of this variable, and the one that differs from it in that all errors are ignored.
+
+    The latter is made by NumPy, and kept until another value is met: users set theirs around many calls.
+    """
+    global _values  # noqa: PLW0603 - a tuple, so that threads see both values or none
+    assert ERRORS is not None
+    now, known = ERRORS.get(), _values
+    if now is known[0] or now is known[1]:
+        return known
+    if now is _defaults[0] or now is _defaults[1]:
+        found = _defaults[0], _defaults[1]
+    else:
+        with np.errstate(all="ignore"):
+            found = now, ERRORS.get()
+    _values = found
+    return found
 
 
 class _Quiet:
-    """Context without floating-point warnings, for those who have changed nothing in their handling."""
+    """Context without floating-point warnings."""
 
     __slots__ = ("_token",)
 
     def __enter__(self) -> None:
         assert ERRORS is not None
-        self._token = ERRORS.set(IGNORED)
+        self._token = ERRORS.set(error_values()[1])
 
     def __exit__(self, *_: object) -> None:
         assert ERRORS is not None
@@ -403,33 +425,17 @@ def quiet() -> AbstractContextManager[Any]:
 
     It takes a fourth of the time of NumPy's own context, which makes the same value of the same variable anew.
     """
-    now = None if ERRORS is None else ERRORS.get()
-    return _Quiet() if now is not None and (now is UNCHANGED or now is IGNORED) else np.errstate(all="ignore")
+    return np.errstate(all="ignore") if ERRORS is None else _Quiet()
 
 
 def quietly(fun: Callable[..., Any], *args: Any) -> Any:
     """What a function returns in the context `quiet`; in half of the time that this takes."""
-    now = None if ERRORS is None else ERRORS.get()
-    if now is None or (now is not UNCHANGED and now is not IGNORED):
+    if ERRORS is None:
         with np.errstate(all="ignore"):
             return fun(*args)
-    assert ERRORS is not None
-    token = ERRORS.set(IGNORED)
+    token = ERRORS.set(error_values()[1])
     try:
         return fun(*args)
-    finally:
-        ERRORS.reset(token)
-
-
-def called_quietly(fun: Callable[[Any, Any], Any], one: Any, other: Any) -> Any:
-    """The same of a function of two arguments, in less time: most of the calls of short solves are such."""
-    now = None if ERRORS is None else ERRORS.get()
-    if now is None or (now is not UNCHANGED and now is not IGNORED):
-        return quietly(fun, one, other)
-    assert ERRORS is not None
-    token = ERRORS.set(IGNORED)
-    try:
-        return fun(one, other)
     finally:
         ERRORS.reset(token)
 

@@ -18,7 +18,7 @@ from math import isfinite
 from operator import is_
 from typing import Any
 
-from .._arrays.namespace import ARRAY, DOUBLE, ERRORS, IGNORED, UNCHANGED, Array, array_namespace, from_bytes, total
+from .._arrays.namespace import ARRAY, DOUBLE, ERRORS, Array, array_namespace, error_values, from_bytes, total
 from .._functions.counts import Counts
 from .._functions.step import SMALL, Outcome, Step
 from .._functions.verify import alike
@@ -179,10 +179,8 @@ def brief_loop(
         return None
     if type(args) is not tuple or not (compiles is None or compiles is False) or ERRORS is None:
         return None
-    if ERRORS.get() is not UNCHANGED and ERRORS.get() is not IGNORED:
-        return None
     given = function, y0, x, length, args, compiles, others
-    token = ERRORS.set(IGNORED)
+    token = ERRORS.set(error_values()[1])
     try:
         return _Loop(given, steps).run(y0.copy("K")[None])
     finally:

@@ -5,7 +5,7 @@ from contextlib import suppress
 import numpy as np
 import pytest
 
-from parscan._arrays.namespace import all_finite, quiet
+from parscan._arrays.namespace import all_finite, error_values, quiet
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "complex64", "complex128"])
@@ -58,6 +58,21 @@ def test_a_quiet_context_keeps_what_the_user_has_set():
                 overflow()
         finally:
             np.setbufsize(size)
+
+
+def test_what_ignores_errors_is_made_once_for_what_the_user_has_set():
+    usual = error_values()
+    with np.errstate(over="raise"):
+        mine = error_values()
+        assert mine != usual
+        with quiet():
+            assert error_values() is mine
+        assert error_values() is mine
+        with np.errstate(all="ignore"):
+            assert error_values() != mine
+    assert error_values() == usual
+    with quiet():
+        assert error_values() == usual
 
 
 def test_quiet_contexts_set_the_variable_of_numpy_at_once():

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from math import dist, inf
 from typing import Any
 
-from ..._arrays.namespace import Array, array_namespace, called_quietly, quiet, quietly
+from ..._arrays.namespace import Array, array_namespace, quiet, quietly
 
 SAMPLE, FEW = 32, 6
 """States of a solution that are compared with the function: in one call for all, or in a call for each."""
@@ -30,7 +30,7 @@ def gives(
 ) -> bool:  # fmt: skip
     """The same of a state that is the function's own from now on; of a slope in numbers, and their smallest size."""
     try:
-        values = called_quietly(fun, t, state) if not args else quietly(fun, t, state, *args)
+        values = quietly(fun, t, state, *args)
         kind = type(values)
         found = values if kind is list or kind is tuple else values.tolist() if kind is type(state) else list(values)
         return dist(found, expected) <= share * least < inf or _is_near(found, expected, share)

@@ -155,10 +155,9 @@ class Ends:
         self._plans: dict[tuple[Any, ...], Plan] = {}
         self._fields = {
             "status": IvpStatus.FINISHED, "termination": Termination.FINISHED, "success": True, "compiled": True,
-            "method": METHODS[method],
+            "method": METHODS[method], **dict.fromkeys(("y", "nfev", "npoints", "error_estimate", "_later")),
         }  # fmt: skip
-        self._before: tuple[Plan | None, tuple[float, ...], tuple[Any, ...]] = None, (), ()
-        """The problem whose solution was compared with the function in a whole sample: plan, numbers and arguments."""
+        """Of results; those that each one has for itself are set later, but the space for them is made at once."""
 
     def start(self, y0: Any) -> tuple[float, ...]:
         """
@@ -207,42 +206,49 @@ class Ends:
         return found
 
     def solved(
-        self, fun: Any, plan: Plan, start: tuple[float, ...], args: tuple[Any, ...], recorded: Recorded,
-        wanted: Times | None,
+        self, fun: Any, plan: Plan, y0: Any, args: tuple[Any, ...], recorded: Recorded, wanted: Times | None
     ) -> IvpResult:  # fmt: skip
         """The result; raises `Unusual` if something is out of the ordinary."""
         known, share, asks = plan.known, plan.share, plan.known.is_asked
-        numbers = (*numbers_of(recorded.parameters), *start) if recorded.parameters else start
         idle = self._idle[0] if wanted is None else wanted.idle
         ready = idle.pop() if idle else self._make(0 if wanted is None else wanted.times.shape[0])
         try:
             if ready.plan is not plan.march or ready.wanted is not wanted:
                 _prepare(ready, plan, wanted)
-            ended, steps, evaluations, error, worst, time, least, *slopes = ready.march(*numbers)
+            before, ready.compared = ready.compared, None
+            is_known = before is not None and before[0] is plan and (not args or all(map(is_, args, before[1])))
+            checked, parameters = fun if is_known and not args else None, recorded.parameters
+            numbers = numbers_of(parameters) if parameters else ()
+            told = ready.march(checked, y0, *numbers) or ready.march(checked, self.start(y0), *numbers)
+            ended, same, like, steps, evaluations, error, worst, path = told
             error /= GAIN
             if not (ended and error <= plan.most) or (steps >= LONG and _is_odd(steps, error, is_asked=asks)):
                 raise Unusual
-            kept = recorded.kept() if recorded.parameters else recorded
-            facts, before = (fun, args, plan, start, kept, self._method, share, error), self._before
-            is_known = before[0] is plan and before[1] == numbers and (not args or all(map(is_, args, before[2])))
-            if not (is_known and gives(fun, args, time, ready.state.copy(), slopes, least, plan.equal)):
-                self._compare(facts, numbers, ready, steps)
-            y, path = ready.path(steps)
+            facts = fun, args, plan, recorded.kept() if parameters else recorded, self._method, share, error
+            if like < 0 and same and is_known:
+                ready.see_errors()
+                time, least, slopes = ready.told()
+                like = gives(fun, args, time, ready.state.copy(), slopes, least, plan.equal)
+            if like <= 0:
+                self._compare(facts, path, ready, steps)
+                before = plan, args
+            ready.compared = before
             result = new(IvpResult)
             own = result.__dict__
             own.update(self._fields)
+            own["y"], own["nfev"], own["npoints"] = ready.path(steps), evaluations, evaluations
+            own["error_estimate"] = error
             if wanted is None:
-                own["y"], own["_later"] = y, (field, facts, path)
+                own["_later"] = field, facts, path, self._size
             else:
                 if not worst <= BETWEEN * GAIN:
                     raise Unusual
                 own["t"], own["y"] = wanted.times.copy(), ready.values.copy().T
-                own["_later"] = field_between, facts, path, ready.apart()
+                own["_later"] = field_between, facts, path, self._size, ready.apart()
         finally:
             idle.append(ready)
         ratio = error / WANTED if wanted is None else max(error / WANTED, worst / (BETWEEN * GAIN))
         known.enter(self._method, share, ratio)
-        own["error_estimate"], own["nfev"], own["npoints"] = error, evaluations, evaluations
         return result
 
     def _plan(self, begin: Any, end: Any, rtol: float, atol: float) -> Plan:
@@ -261,17 +267,16 @@ class Ends:
         )
         return found
 
-    def _compare(self, facts: tuple[Any, ...], numbers: tuple[float, ...], ready: Ready, steps: int) -> None:
+    def _compare(self, facts: tuple[Any, ...], path: bytes, ready: Ready, steps: int) -> None:
         """Compare the function with slopes in a sample of the solution."""
         t, y, slopes = ready.t[1 : steps + 1], ready.y[1 : steps + 1], ready.slopes[:steps]
         fun, args, plan, *_ = facts
         stacks = self._recorded.notes["stacks", None]
         some = sample_of(steps, stacks=stacks)
         if not are_like(fun, args, t[some], y[some], slopes[some], plan.equal, stacks=stacks):
-            solve = solve_of(facts, t, y)
+            solve = solve_of(facts, path, self._size)
             if solve.recorded.is_contradicted(solve.problem(), None, t, y, slopes):
                 raise Unusual
-        self._before = plan, numbers, args
 
 
 def _is_odd(steps: int, error: float, *, is_asked: bool) -> bool:
@@ -284,7 +289,7 @@ def _prepare(ready: Ready, plan: Plan, wanted: Times | None) -> None:
     if wanted is not None and wanted is not ready.wanted:
         ready.wanted = None  # in case that it is not written
         ready.times[...] = wanted.times
-    ready.prepare(*plan.span, *plan.march, plan.rtol, plan.atol)
+    ready.prepare(*plan.span, *plan.march, plan.rtol, plan.atol, plan.equal)
     ready.wanted, ready.plan = wanted, plan.march
 
 

@@ -115,21 +115,28 @@ FIELDS: dict[str, Callable[[Solve], Any]] = {
 """How fields of results are made of a solve."""
 
 
-def solve_of(facts: tuple[Any, ...], t: Array, y: Array) -> Solve:
-    """A solve that no event ended: its function, arguments, plan, and facts from `start` on, besides tolerances."""
-    fun, args, plan, start, recorded, method, share, error = facts
-    return Solve(fun, args, plan.span, start, plan.rtol, plan.atol, recorded, method, share, error, t, y)
+def solve_of(facts: tuple[Any, ...], kept: bytes, n: int) -> Solve:
+    """
+    A solve of `n` components that no event ended, by the numbers in `t` and `y`.
 
-
-def field(facts: tuple[Any, ...], kept: bytes, name: str) -> Any:
-    """A field of a result of a solve, by the facts for `solve_of`, and by the numbers in `t` and `y`."""
+    The facts are its function, arguments and plan, and the fields from `recorded` to `error`.
+    """
     from ..._recorded.native.ready import steps_of  # noqa: PLC0415 - slow to import
 
-    return FIELDS[name](solve_of(facts, *steps_of(kept, len(facts[3]))))
+    fun, args, plan, recorded, method, share, error = facts
+    t, y = steps_of(kept, n)
+    return Solve(
+        fun, args, plan.span, tuple(y[0, :].tolist()), plan.rtol, plan.atol, recorded, method, share, error, t, y
+    )
 
 
-def field_between(facts: tuple[Any, ...], kept: bytes, apart: bytes, name: str) -> Any:
+def field(facts: tuple[Any, ...], kept: bytes, n: int, name: str) -> Any:
+    """A field of a result of a solve, by what `solve_of` takes."""
+    return FIELDS[name](solve_of(facts, kept, n))
+
+
+def field_between(facts: tuple[Any, ...], kept: bytes, n: int, apart: bytes, name: str) -> Any:
     """The same of a solve with values at times, whose marches are so far apart there."""
     from ..._recorded.native.ready import numbers_in  # noqa: PLC0415 - slow to import
 
-    return numbers_in(apart) / GAIN if name == "_errors" else field(facts, kept, name)
+    return numbers_in(apart) / GAIN if name == "_errors" else field(facts, kept, n, name)

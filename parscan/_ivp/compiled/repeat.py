@@ -137,9 +137,8 @@ class Repeat:
                     raise Unusual
                 plan = ends.plan(t_span, rtol, atol)
                 times = None if t_eval is None else ends.times(t_eval, plan.span)
-                start = ends.start(y0)
                 self.misses += 1
-                found = ends.solved(fun, plan, start, args, recorded, times)
+                found = ends.solved(fun, plan, y0, args, recorded, times)
                 self.misses = 0.0
                 return found
         xp, recorded = array_namespace(self.like), self._recorded(args)

@@ -2,25 +2,32 @@
 Functions of Python that are machine code, of numbers and with numbers as results.
 
 The call of a function by `ctypes`, with numbers that are written to memory before and read after it, takes four times
-as long. What is called here of Python is its stable interface for extensions, by addresses; the code does not depend on
-how objects look in memory.
+as long. What is called here of Python is its stable interface for extensions, and calls of functions and variables of
+contexts, by addresses; the code does not depend on how objects look in memory.
 """
 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
 FASTCALL = 0x0080
 """Of methods that take an array of arguments, and their number."""
 
-NEEDED = (
-    "PyLong_AsVoidPtr", "PyFloat_AsDouble", "PyErr_Occurred", "PyEval_SaveThread", "PyEval_RestoreThread",
-    "PyTuple_New", "PyTuple_SetItem", "PyLong_FromLongLong", "PyFloat_FromDouble",
-)  # fmt: skip
-"""What is called of Python."""
+NEEDED = {
+    "PyLong_AsVoidPtr": "ptr (ptr)", "PyLong_FromLongLong": "ptr (i64)", "PyFloat_AsDouble": "double (ptr)",
+    "PyFloat_FromDouble": "ptr (double)", "PyObject_Type": "ptr (ptr)", "Py_DecRef": "void (ptr)",
+    "PyErr_Occurred": "ptr ()", "PyErr_Clear": "void ()", "PyErr_ExceptionMatches": "i32 (ptr)",
+    "PyEval_SaveThread": "ptr ()", "PyEval_RestoreThread": "void (ptr)", "PyTuple_New": "ptr (i64)",
+    "PyTuple_SetItem": "i32 (ptr, i64, ptr)", "PySequence_Size": "i64 (ptr)", "PySequence_GetItem": "ptr (ptr, i64)",
+    "PySequence_List": "ptr (ptr)", "PyBytes_FromStringAndSize": "ptr (ptr, i64)", "PyBytes_AsString": "ptr (ptr)",
+    "PyObject_Vectorcall": "ptr (ptr, ptr, i64, ptr)", "PyObject_VectorcallMethod": "ptr (ptr, ptr, i64, ptr)",
+    "PyContextVar_Get": "i32 (ptr, ptr, ptr)", "PyContextVar_Set": "ptr (ptr, ptr)",
+    "PyContextVar_Reset": "i32 (ptr, ptr)",
+}  # fmt: skip
+"""What is called of Python, with the types of results and arguments."""
 
 
 class _Method(ctypes.Structure):
@@ -40,91 +47,48 @@ def addresses() -> dict[str, int]:
     return {name: ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value or 0 for name in NEEDED}
 
 
-def text(name: str, work: str, given: int, size: int, told: int, number: int, wholes: int) -> str:
+class Fields:
     """
-    LLVM's text of a function for `builtin`, to stand behind that of a function `work` of the task.
+    Integers and addresses behind one another in the memory of a task.
 
     Parameters
     ----------
-    name, work : str
-        Of both functions.
-    given, size : int
-        Offsets in the task: of the address of memory for the arguments, all of them floats, and of their number.
-    told, number : int
-        Of the address of the results, and of how many there are behind the integers.
-    wholes : int
-        How many results, the first ones, are integers.
+    names : sequence of str
+        Of all of them.
+    pointers : sequence of str
+        Of those that are addresses.
     """
-    declared = (
-        "ptr @PyLong_AsVoidPtr(ptr)", "double @PyFloat_AsDouble(ptr)", "ptr @PyErr_Occurred()",
-        "ptr @PyEval_SaveThread()", "void @PyEval_RestoreThread(ptr)", "ptr @PyTuple_New(i64)",
-        "i32 @PyTuple_SetItem(ptr, i64, ptr)", "ptr @PyLong_FromLongLong(i64)", "ptr @PyFloat_FromDouble(double)",
-    )  # fmt: skip
-    loads = [
-        f"  %{name}_at = getelementptr i8, ptr %task, i64 {offset}\n  %{name} = load {kind}, ptr %{name}_at"
-        for name, kind, offset in (("given", "ptr", given), ("size", "i64", size), ("told", "ptr", told),
-                                   ("number", "i64", number))
-    ]  # fmt: skip
-    return "\n".join([
-        *(f"declare {one}" for one in declared),
-        f"define ptr @{name}(ptr %self, ptr %arguments, i64 %count) {{",
-        "entry:",
-        "  %task = call ptr @PyLong_AsVoidPtr(ptr %self)",
-        *loads,
-        "  %fits = icmp eq i64 %count, %size",
-        "  br i1 %fits, label %take, label %refuse",
-        "take:",
-        "  %k = phi i64 [ 0, %entry ], [ %next, %one ]",
-        "  %some = icmp slt i64 %k, %count",
-        "  br i1 %some, label %one, label %taken",
-        "one:",
-        "  %argument_at = getelementptr ptr, ptr %arguments, i64 %k",
-        "  %argument = load ptr, ptr %argument_at",
-        "  %value = call double @PyFloat_AsDouble(ptr %argument)",
-        "  %place = getelementptr double, ptr %given, i64 %k",
-        "  store double %value, ptr %place",
-        "  %next = add i64 %k, 1",
-        "  br label %take",
-        "taken:",
-        "  %error = call ptr @PyErr_Occurred()",
-        "  %good = icmp eq ptr %error, null",
-        "  br i1 %good, label %run, label %refuse",
-        "run:",
-        "  %thread = call ptr @PyEval_SaveThread()",
-        f"  call void @{work}(ptr %task)",
-        "  call void @PyEval_RestoreThread(ptr %thread)",
-        f"  %length = add i64 %number, {wholes}",
-        "  %found = call ptr @PyTuple_New(i64 %length)",
+
+    def __init__(self, names: Sequence[str], pointers: Sequence[str]) -> None:
+        self._offsets = {name: 8 * k for k, name in enumerate(names)}
+        self._pointers = frozenset(pointers)
+
+    def loads(self, *names: str) -> list[str]:
+        """LLVM's lines that load some of them, each as a register of its name, from `%task`."""
+        return [
+            f"  %{name}_at = getelementptr i8, ptr %task, i64 {self._offsets[name]}\n"
+            f"  %{name} = load {'ptr' if name in self._pointers else 'i64'}, ptr %{name}_at"
+            for name in names
+        ]  # fmt: skip
+
+
+def declarations() -> list[str]:
+    """LLVM's lines that declare what is called of Python."""
+    split = {name: kind.partition(" ") for name, kind in NEEDED.items()}
+    return [f"declare {result} @{name}{given}" for name, (result, _, given) in split.items()]
+
+
+def told(values: Sequence[str]) -> list[str]:
+    """LLVM's lines at the end of a function that makes a tuple of new objects, or goes to `refuse` if there is none."""
+    lines = [
+        f"  %found = call ptr @PyTuple_New(i64 {len(values)})",
         "  %is_made = icmp ne ptr %found, null",
-        "  br i1 %is_made, label %tell, label %refuse",
-        "tell:",
-        "  %j = phi i64 [ 0, %run ], [ %following, %set ]",
-        "  %left = icmp slt i64 %j, %length",
-        "  br i1 %left, label %which, label %end",
-        "which:",
-        "  %from = getelementptr double, ptr %told, i64 %j",
-        f"  %is_whole = icmp slt i64 %j, {wholes}",
-        "  br i1 %is_whole, label %whole, label %float",
-        "whole:",
-        "  %integer = load i64, ptr %from",
-        "  %first = call ptr @PyLong_FromLongLong(i64 %integer)",
-        "  br label %set",
-        "float:",
-        "  %real = load double, ptr %from",
-        "  %second = call ptr @PyFloat_FromDouble(double %real)",
-        "  br label %set",
-        "set:",
-        "  %item = phi ptr [ %first, %whole ], [ %second, %float ]",
-        "  %done = call i32 @PyTuple_SetItem(ptr %found, i64 %j, ptr %item)",
-        "  %following = add i64 %j, 1",
-        "  br label %tell",
-        "end:",
-        "  ret ptr %found",
-        "refuse:",
-        "  ret ptr null",
-        "}",
-        "",
-    ])  # fmt: skip
+        "  br i1 %is_made, label %made, label %refuse",
+        "made:",
+    ]
+    for k, value in enumerate(values):
+        lines += [f"  %item{k} = {value}", f"  %set{k} = call i32 @PyTuple_SetItem(ptr %found, i64 {k}, ptr %item{k})"]
+    return [*lines, "  ret ptr %found"]
 
 
 @cache
@@ -133,9 +97,9 @@ def _method(address: int) -> _Method:
     return _Method(b"march", address, FASTCALL, None)
 
 
-def builtin(address: int, task: int) -> Callable[..., tuple[Any, ...]]:
+def builtin(address: int, task: int) -> Callable[..., Any]:
     """The function at an address with a task, which is the address of integers; both have to last as long."""
     make = ctypes.pythonapi.PyCFunction_NewEx
     make.restype, make.argtypes = ctypes.py_object, (ctypes.c_void_p, ctypes.py_object, ctypes.py_object)
-    found: Callable[..., tuple[Any, ...]] = make(ctypes.addressof(_method(address)), task, None)
+    found: Callable[..., Any] = make(ctypes.addressof(_method(address)), task, None)
     return found

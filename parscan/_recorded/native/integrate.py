@@ -84,6 +84,8 @@ class Solver:
         """Shapes of what is logged of a step besides its member and its time."""
         self.attempts = FIRST
         """Attempts of steps in every lane before a return to Python."""
+        self.operations = programs[0].operations
+        """Of the right-hand side."""
         self._idle: list[Run] = []
         self._ensembles: dict[Any, Run] = {}
         self._workers: list[Worker] = []

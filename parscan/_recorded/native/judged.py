@@ -2,37 +2,51 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import cache
 from math import inf, nan
 from typing import Any
 
+import numpy as np
+
+from ..._arrays.namespace import ERRORS
 from . import builtin, compilation
+from .called import calling
 from .expressions import FLOAT, WHOLE, Array, Code, Value
 from .kernel import NAME, Kernel
 from .members import COUNTS
 from .status import Status
+from .taken import taking
 
 PLACES = (
     "driver", "table", "memory", "template", "states", "counts", "queue", "start", "t", "y", "slopes", "asked", "told",
-    "kept", "times", "values", "apart", "numbers",
+    "times", "values", "apart", "numbers",
 )  # fmt: skip
 """
 Addresses that a call is given: of the driver, its constants and its memory; of the memory's first contents; of the
 states at both ends, of the counts, and of the number of marches that have begun; of the initial state; of times and
 states from the begin on, the first one of which is copied from there, and of slopes at the ends of steps; of what is
-asked and told; of memory for the times and states again, one behind the other; of times of the output, the values
-there by both marches, and what is told of each: how far apart they are, in tolerances; and of what the arguments of a
-call are written to: parameters, and the initial state.
+asked and told; of times of the output, the values there by both marches, and what is told of each: how far apart they
+are, in tolerances; and of what the arguments of a call are written to: parameters, and the initial state.
 """
 
-WHOLES = "parts", "attempts", "n", "count", "arguments", "results"
-"""Integers behind them: parts of the memory, of `AT_ONCE` words each; attempts of steps; components; times of the
-output; arguments of a call; and its results, besides integers."""
+WHOLES = "parts", "attempts", "n", "count", "before", "brief"
+"""
+Integers behind them: parts of the memory, of `AT_ONCE` words each; attempts of steps; components; times of the output;
+parameters; and the number of evaluations up to which the next march is brief, too, so that it keeps the GIL.
+"""
 
-ASKED = "rtol", "atol", "row", "stride"
+OBJECTS = (
+    "copy", "none", "errors", "seen", "ignored", "exception", "float", "double", "int", "list", "tuple", "array",
+    "tolist",
+)  # fmt: skip
+"""Objects of Python behind these: see `calling` and `taking`; `copy` copies the state of the row."""
+
+ASKED = "rtol", "atol", "row", "stride", "share"
 """What is asked: the error in these tolerances, and a row; two integers, of which the second one is added to the first
-one at each call, and the number of steps is taken off the sum as often as it can be."""
+one at each call, and the number of steps is taken off the sum as often as it can be; and the share of each of its
+slopes up to which a function has to give it."""
 
 TOLD = "ended", "steps", "evaluations", "error", "worst", "time", "least"
 """
@@ -47,12 +61,31 @@ AT_ONCE = 8
 """Words that are copied at once."""
 
 
-def judging(task: int) -> Callable[..., tuple[Any, ...]]:
-    """
-    What marches, and judges; `task` is the address of `PLACES` and `WHOLES`, which are in use until then.
+CONSTANTS: dict[str, Any] = {
+    "none": None, "exception": Exception, "float": float,
+    "double": np.float64, "int": int, "list": list, "tuple": tuple, "array": np.ndarray, "tolist": sys.intern("tolist"),
+}  # fmt: skip
+"""Objects that are the same in each call."""
 
-    A function of parameters and the initial state, all of them floats, that returns what is told, without the state. It
-    releases the GIL.
+
+def objects(copy: Any) -> list[int]:
+    """Addresses of `OBJECTS`, 0 of those that are not known yet; what copies a state has to last as long as they."""
+    given = {"copy": copy, **CONSTANTS}
+    given |= {"errors": ERRORS} if ERRORS is not None else {}
+    return [id(given[name]) if name in given else 0 for name in OBJECTS]
+
+
+def judging(task: int) -> Callable[..., Any]:
+    """
+    What marches, and judges; `task` is the address of `PLACES`, `WHOLES` and `OBJECTS`, which are in use until then.
+
+    Its arguments are a function or None, a list or tuple with the initial state, and floats: all parameters. Of a state
+    that has anything but floats, and integers that are as good, nothing is made but an empty tuple.
+
+    It tells whether both marches came to the end; whether the arguments are those of the call before; whether the
+    function gives the slopes of the row, if so, or -1 if it was not called; steps and evaluations; the error, and the
+    largest one at times of the output; and, as bytes, the times and the states of the steps. It releases the GIL,
+    unless the march before was a brief one.
     """
     return builtin.builtin(_code().address, task)
 
@@ -67,13 +100,99 @@ def _text() -> str:
     writer.march()
     writer.tell_row()
     writer.tell_error()
-    writer.keep()
     with writer.code.if_(writer.count > 0):
         writer.tell_worst()
-    numbers, told = PLACES.index("numbers"), PLACES.index("told")
-    size, number = (len(PLACES) + WHOLES.index(name) for name in ("arguments", "results"))
-    called = builtin.text(NAME, "judge", 8 * numbers, 8 * size, 8 * told, 8 * number, TOLD.index("error"))
-    return writer.code.function("judge", ("ptr %task",)) + called
+    fields = builtin.Fields((*PLACES, *WHOLES, *OBJECTS), (*PLACES, *OBJECTS))
+    numbers = TOLD.index("time"), len(TOLD), ASKED.index("share")
+    return "\n".join([
+        *builtin.declarations(), "declare double @llvm.fabs.f64(double)",
+        "declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)", writer.code.function("judge", ("ptr %task",)),
+        taking("take", fields, 1), calling("like", fields, *numbers), _called(fields),
+    ])  # fmt: skip
+
+
+def _called(fields: builtin.Fields) -> str:
+    """What Python calls."""
+    ended, steps, evaluations = (TOLD.index(name) for name in ("ended", "steps", "evaluations"))
+    wholes = "ended", "same", "like", "steps", "evaluations"
+    return "\n".join([
+        f"define ptr @{NAME}(ptr %self, ptr %arguments, i64 %count) {{",
+        "entry:",
+        "  %task = call ptr @PyLong_AsVoidPtr(ptr %self)",
+        *fields.loads("told", "t", "y", "n", "brief", "none"),
+        "  %is_long = icmp sgt i64 %count, 1",
+        "  br i1 %is_long, label %take, label %refuse",
+        "take:",
+        "  %took = call i64 @take(ptr %task, ptr %arguments, i64 %count)",
+        "  %is_taken = icmp sgt i64 %took, 0",
+        "  br i1 %is_taken, label %run, label %leave",
+        "leave:",
+        "  %is_error = icmp slt i64 %took, 0",
+        "  br i1 %is_error, label %refuse, label %nothing",
+        "nothing:",
+        "  %empty = call ptr @PyTuple_New(i64 0)",
+        "  ret ptr %empty",
+        "run:",
+        f"  %evaluations_at = getelementptr i64, ptr %told, i64 {evaluations}",
+        "  %last = load i64, ptr %evaluations_at",
+        "  %is_known = icmp sgt i64 %last, 0",
+        "  %is_few = icmp slt i64 %last, %brief",
+        "  %is_brief = and i1 %is_known, %is_few",
+        "  br i1 %is_brief, label %hold, label %release",
+        "hold:",
+        "  call void @judge(ptr %task)",
+        "  br label %judged",
+        "release:",
+        "  %thread = call ptr @PyEval_SaveThread()",
+        "  call void @judge(ptr %task)",
+        "  call void @PyEval_RestoreThread(ptr %thread)",
+        "  br label %judged",
+        "judged:",
+        f"  %ended_at = getelementptr i64, ptr %told, i64 {ended}",
+        "  %ended = load i64, ptr %ended_at",
+        "  %fun = load ptr, ptr %arguments",
+        "  %has_ended = icmp ne i64 %ended, 0",
+        "  %is_same = icmp eq i64 %took, 1",
+        "  %is_function = icmp ne ptr %fun, %none",
+        "  %may = and i1 %has_ended, %is_same",
+        "  %asks = and i1 %may, %is_function",
+        "  br i1 %asks, label %ask, label %tell",
+        "ask:",
+        "  %answer = call i64 @like(ptr %task, ptr %fun)",
+        "  %passes = icmp eq i64 %answer, -2",
+        "  br i1 %passes, label %refuse, label %tell",
+        "tell:",
+        "  %like = phi i64 [ -1, %judged ], [ %answer, %ask ]",
+        "  %same = zext i1 %is_same to i64",
+        f"  %steps_at = getelementptr i64, ptr %told, i64 {steps}",
+        "  %steps = load i64, ptr %steps_at",
+        "  %evaluations = load i64, ptr %evaluations_at",
+        f"  %error_at = getelementptr double, ptr %told, i64 {TOLD.index('error')}",
+        "  %error = load double, ptr %error_at",
+        f"  %worst_at = getelementptr double, ptr %told, i64 {TOLD.index('worst')}",
+        "  %worst = load double, ptr %worst_at",
+        "  %rows = add i64 %steps, 1",
+        "  %of_times = mul i64 %rows, 8",
+        "  %of_states = mul i64 %of_times, %n",
+        "  %bytes = add i64 %of_times, %of_states",
+        "  %kept = call ptr @PyBytes_FromStringAndSize(ptr null, i64 %bytes)",
+        "  %is_there = icmp ne ptr %kept, null",
+        "  br i1 %is_there, label %fill, label %refuse",
+        "fill:",
+        "  %times = call ptr @PyBytes_AsString(ptr %kept)",
+        "  %states = getelementptr i8, ptr %times, i64 %of_times",
+        "  call void @llvm.memcpy.p0.p0.i64(ptr %times, ptr %t, i64 %of_times, i1 false)",
+        "  call void @llvm.memcpy.p0.p0.i64(ptr %states, ptr %y, i64 %of_states, i1 false)",
+        *builtin.told([
+            *(f"call ptr @PyLong_FromLongLong(i64 %{name})" for name in wholes),
+            *(f"call ptr @PyFloat_FromDouble(double %{name})" for name in ("error", "worst")),
+            "getelementptr i8, ptr %kept, i64 0",
+        ]),
+        "refuse:",
+        "  ret ptr null",
+        "}",
+        "",
+    ])  # fmt: skip
 
 
 class _Writer:
@@ -154,12 +273,6 @@ class _Writer:
             with code.for_(n) as k:
                 least.set(code.minimum(least.get(), code.abs(slopes[k])))
             told[TOLD.index("least")] = least.get()
-
-    def keep(self) -> None:
-        """Times and states, one behind the other."""
-        kept, rows = self.floats("kept"), self.steps + 1
-        self.copy(kept, self.t, rows)
-        self.copy(kept.after(rows), self.y, rows * self.n)
 
     def tell_worst(self) -> None:
         """

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..._arrays.namespace import ERRORS, error_values
 from .integrate import (
     CAPACITY,
     COMPARED,
@@ -22,7 +23,7 @@ from .integrate import (
     Solver,
     Worker,
 )  # fmt: skip
-from .judged import ASKED, AT_ONCE, PLACES, TOLD, judging
+from .judged import ASKED, AT_ONCE, OBJECTS, PLACES, TOLD, WHOLES, judging, objects
 from .layout import aligned, own_address
 from .members import COUNTS, NUMBERS, POINTERS, STATES
 
@@ -37,8 +38,12 @@ STRIDE = 377
 FEW = 256
 """Numbers of steps of which parts of the memory are kept."""
 
-WHOLE = TOLD.index("error")
-"""Integers in what is told."""
+TIME, LEAST = TOLD.index("time"), TOLD.index("least")
+
+SEEN = len(PLACES) + len(WHOLES) + OBJECTS.index("seen")
+
+BRIEF = 20_000
+"""Operations of the right-hand side in a march that is brief: it takes at most some ten microseconds."""
 
 UNUSED = "changes", "log coefficients", "stretches", "occurrences"
 """Pointers to what such solvers do not have."""
@@ -80,12 +85,9 @@ class Ready:
     state : array, shape (n,)
         At the end of that step.
     march : callable
-        Solves a problem twice. It takes floats: those in all parameters, one after the other, and the initial state. It
-        returns whether both marches came to the end; steps that the first one took, and evaluations of both; the
-        difference of the ends in tolerances, and the largest one of the values at times; the time at the end of one of
-        the steps, the size of the smallest one of the slopes there, and these.
-    wanted, plan : object
-        Whatever the times are of, and what was prepared: notes of who wrote that.
+        Solves a problem twice: see `judging`.
+    wanted, plan, compared : object
+        Whatever the times are of, what was prepared, and what the solution was compared of: notes of who wrote that.
     """
 
     def __init__(self, solver: Solver, attempts: int, count: int = 0) -> None:
@@ -96,7 +98,7 @@ class Ready:
             "parameters": sum(sizes), "start": n, "states": COMPARED * n, "ends": COMPARED,
             "counts": COMPARED * len(COUNTS), "queue": 1, "given": GIVEN, "asked": len(ASKED), "t": attempts + 1,
             "told": len(TOLD) + 2 * n, "y": (attempts + 1) * n + SLACK, "slopes": attempts * n + SLACK,
-            "members": attempts, "rates": COMPARED * n, "kept": (attempts + 1) * (n + 1),
+            "members": attempts, "rates": COMPARED * n,
             "times": count, "values": COMPARED * count * n, "apart": count,
         }  # fmt: skip
         places = dict(zip(parts, accumulate(parts.values(), initial=0), strict=False))
@@ -105,18 +107,20 @@ class Ready:
         self.t, self.y = t[: attempts + 1], y[: (attempts + 1) * n].reshape(-1, n)
         self.slopes = slopes[: attempts * n].reshape(attempts, n)
         self._n, self._bytes = n, memoryview(block).cast("B")
-        self._kept, self._apart, self._count = 8 * places["kept"], 8 * places["apart"], count
+        self._apart, self._count = 8 * places["apart"], count
         times, values = (block[places[name] :] for name in ("times", "values"))
         self.times, self.values = times[:count], values[: count * n].reshape(count, n)
         self.wanted: Any = None
         self.plan: Any = None
+        self.compared: Any = None
         self._ask = Struct(f"={GIVEN + 2}d").pack_into
         self._given = 8 * places["given"]
         self._begin = block[places["t"] : places["t"] + 1]
         rows, end = places["asked"] + ASKED.index("row"), places["told"] + parts["told"]
         self.row, self.state = block[rows : rows + 1].view(np.int64), block[end - n : end]
         block[rows + 1 : rows + 2].view(np.int64)[0] = STRIDE
-        self._parts: dict[int, tuple[Any, memoryview]] = {}
+        self._share, self._told = block[rows + 2 : rows + 3], block[places["told"] : end]
+        self._parts: dict[int, Any] = {}
         self._rows = self._pointers(block, places, sizes)
         self._numbers = np.zeros(len(NUMBERS), dtype=np.int64)
         self._numbers[[MEMBERS, MOST, CAPACITY, WANTED]] = COMPARED, MOST_STEPS, attempts, 1
@@ -126,11 +130,15 @@ class Ready:
         begin, machine = own_address(block), self._machine
         places["numbers"] = places["parameters"]  # and the start
         addresses = [begin + 8 * places[name] for name in PLACES[PLACES.index("states") :]]
+        self.copy_of_state = self.state.copy
         self._task = np.array([
             machine.address, machine.table, memory, own_address(self._template), *addresses,
-            worker.memory.nbytes // (8 * AT_ONCE), attempts, n, count, sum(sizes) + n, parts["told"] - n - WHOLE,
+            worker.memory.nbytes // (8 * AT_ONCE), attempts, n, count, sum(sizes),
+            BRIEF // max(1, solver.operations), *objects(self.copy_of_state),
         ], dtype=np.int64)  # fmt: skip
         self.march = judging(own_address(self._task))
+        self._errors: tuple[Any, Any] | None = None
+        """Objects whose addresses the task has."""
         self._tolerances, self._tightness = (0.0, 0.0, 0.0), 0.0
 
     def _pointers(self, block: Any, places: dict[str, int], sizes: list[int]) -> Any:
@@ -150,7 +158,7 @@ class Ready:
 
     def prepare(
         self, begin: float, end: float, tolerances: tuple[float, float, float], longest: tuple[float, float],
-        rtol: float, atol: float,
+        rtol: float, atol: float, share: float = 0.0,
     ) -> None:  # fmt: skip
         """
         Take what marches have in common.
@@ -164,27 +172,39 @@ class Ready:
             The longest step of each march.
         rtol, atol : float
             Tolerances that are the unit of the error.
+        share : float
+            Of slopes, up to which functions have to give them.
         """
         self.plan = None  # in case that it is not written
         if tolerances != self._tolerances:
             self._fill(tolerances)
-        self._begin[0] = begin
+        self._begin[0], self._share[0] = begin, share
         given = end, 0.0, *longest, 1.0, self._tightness
         self._ask(self._bytes, self._given, *given, rtol, atol)
 
-    def path(self, steps: int) -> tuple[Any, bytes]:
+    def path(self, steps: int) -> Any:
         """
-        States `(n, m)` at the begin and after so many steps, and the numbers in these and in `t`.
+        States `(n, m)` at the begin and after so many steps.
 
         No later march changes them, and nobody else has the former ones.
         """
         found = self._parts.get(steps)
         if found is None:
-            found = self.y[: steps + 1].T, self._bytes[self._kept : self._kept + 8 * (self._n + 1) * (steps + 1)]
+            found = self.y[: steps + 1].T
             if len(self._parts) < FEW:
                 self._parts[steps] = found
-        states, kept = found
-        return states.copy("K"), kept.tobytes()
+        return found.copy("K")
+
+    def told(self) -> tuple[float, float, list[float]]:
+        """The time of the row, the size of its smallest slope, and its slopes."""
+        told = self._told.tolist()
+        return told[TIME], told[LEAST], told[len(TOLD) : len(TOLD) + self._n]
+
+    def see_errors(self) -> None:
+        """Note how floating-point errors are handled now, so that functions can be called without warnings of them."""
+        if ERRORS is not None:
+            self._errors = found = error_values()
+            self._task[SEEN : SEEN + 2] = list(map(id, found))
 
     def apart(self) -> bytes:
         """Differences of the values at times, in tolerances."""
