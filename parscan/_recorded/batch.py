@@ -301,6 +301,8 @@ class _Walk:
         for k in np.flatnonzero(~alike).tolist():
             if not self._mend(group[k], vectors[k], codes[k]):
                 return False
+        for k in np.flatnonzero(alike & self._are_uneven(vectors, codes[:, 0])).tolist():
+            alike[k] = not self._unwrap(group[k], vectors[k], int(codes[k, 0]))
         for code in distinct(codes[alike, 0]):
             some = np.flatnonzero(alike & (codes[:, 0] == code))
             operands = self._operands(nodes.kinds[code], vectors[some])
@@ -342,16 +344,53 @@ class _Walk:
         nodes = self.nodes
         for code in sorted(set(codes.tolist()), key=lambda code: -np.count_nonzero(codes == code)):
             kind = nodes.kinds[code]
-            neutral, places = NEUTRAL.get(kind.operation, (0, ()))
+            _, places = NEUTRAL.get(kind.operation, (0, ()))
             for place in places:
                 has = (codes == code) & nodes.is_constant[nodes.operands[place, vector]]
                 if has.any() and all(nodes.kinds[one].dtype == kind.dtype for one in codes[~has].tolist()):
-                    constant = np.where(has, nodes.operands[place, vector], nodes.neutral[kind.dtype.char, neutral])
-                    other = np.where(has, nodes.operands[1 - place, vector], vector)
-                    pair = (constant, other) if place == 0 else (other, constant)
-                    self.codes[number], self.operands[number] = code, self.enter(np.stack(pair)).tolist()
+                    self._complete(number, vector, code, place, has)
                     return True
         return False
+
+    def _are_uneven(self, vectors: Any, codes: Any) -> Any:
+        """
+        Which vectors have, for some members only, a constant as an operand that might have been left out.
+
+        `(a * y) * b` is another product than `a * y` for a member whose `b` is 1.
+        """
+        nodes = self.nodes
+        found = np.array([nodes.kinds[code].operation in NEUTRAL for code in codes.tolist()])
+        if vectors.shape[1] > 1 and found.any():
+            constant = nodes.is_constant[nodes.operands[:2, vectors[found]]]
+            found[found] = (constant != constant[..., :1]).any(axis=(0, 2))
+            return found
+        return np.zeros_like(found)
+
+    def _unwrap(self, number: int, vector: Any, code: int) -> bool:
+        """
+        Take the outermost operation with a constant from those members that have it, which leaves what all have.
+
+        The others get a neutral constant. Returns whether that is possible.
+        """
+        nodes = self.nodes
+        _, places = NEUTRAL[nodes.kinds[code].operation]
+        constant = nodes.is_constant[nodes.operands[:2, vector]]
+        found = [(place, constant[place] & ~constant[1 - place]) for place in places]
+        found = [(place, has) for place, has in found if has.any() and not has.all()]
+        if not found:
+            return False
+        place, has = max(found, key=lambda one: int(nodes.order[vector[one[1]]].max()))  # recorded last
+        self._complete(number, vector, code, place, has)
+        return True
+
+    def _complete(self, number: int, vector: Any, code: int, place: int, has: Any) -> None:
+        """Enter an operation that some members have, with a constant at a place, and a neutral one for the others."""
+        nodes, kind = self.nodes, self.nodes.kinds[code]
+        neutral, _ = NEUTRAL[kind.operation]
+        constant = np.where(has, nodes.operands[place, vector], nodes.neutral[kind.dtype.char, neutral])
+        other = np.where(has, nodes.operands[1 - place, vector], vector)
+        pair = (constant, other) if place == 0 else (other, constant)
+        self.codes[number], self.operands[number] = code, self.enter(np.stack(pair)).tolist()
 
 
 class _Emission:

@@ -76,6 +76,9 @@ def test_parameters_that_all_members_have_stay_constants():
         (lambda y, p: np.exp(y - p), 2),
         (lambda y, p: y * p[::-1] * p + y, 3),
         (lambda y, p: (y - p) / (p + 1) * p, 3),
+        (lambda y, p: -p * y * p, 2),
+        (lambda y, p: p * (y * y) + p * y * p, 5),
+        (lambda y, p: p * (y / (p * y * p)), 4),
     ],
 )
 def test_operations_that_one_member_does_not_need(function, operations, neutral):
@@ -84,6 +87,13 @@ def test_operations_that_one_member_does_not_need(function, operations, neutral)
     with np.errstate(all="ignore"):
         member = check(lambda y: function(y, p), np.zeros(4), axes=[(0,)])
     assert member.program.operations == operations
+
+
+def test_members_that_need_different_parts_of_a_product():
+    """Several of its factors are 1, others for each member."""
+    p, q = np.array([1.0, 0.5, 3.0, 1.0, 2.5]), np.array([2.0, 1.0, 1.0, 1.0, 0.5])
+    member = check(lambda y: p * y * q * p * q - y / (q * y / p), np.zeros(5), axes=[(0,)])
+    assert member.program.operations <= 11
 
 
 @pytest.mark.parametrize("count", [3, 40])

@@ -135,15 +135,35 @@ def test_members_that_differ_by_constants(launcher, method):
     np.testing.assert_allclose(to_numpy(found.y), oracle.y, rtol=1e-8, atol=1e-9)
 
 
+def test_members_one_of_which_is_multiplied_by_one(launcher):
+    """Which is no operation, but the others have it."""
+    numbers = xp.asarray(np.arange(1.0, 4.0)[:, None])
+    sol = parscan.solve_recurrence(
+        lambda y: 0.2 * y * numbers - numbers * (y * y), xp.full((3, 2), 0.1), length=100, method="sequential"
+    )
+    k = np.arange(1.0, 4.0)[:, None]
+    oracle = parscan.solve_recurrence(
+        lambda y: 0.2 * y * k - k * (y * y), np.full((3, 2), 0.1), length=100, method="sequential", compile=False
+    )
+    assert launcher.launched
+    np.testing.assert_allclose(to_numpy(sol.y), oracle.y, rtol=1e-10, atol=1e-14)
+
+
 @pytest.mark.parametrize(
     ("members", "reason"),
     [(3, "its batch; recorded with all members, it couples members of the batch, or they do different"), (4, "batch.")],
 )
 def test_members_that_differ_too_much_are_told(launcher, monkeypatch, members, reason):
-    """The first one is multiplied by 1, which is no operation, but is a product like the others."""
+    """Each of them has another function."""
     monkeypatch.setattr("parscan._recurrence.device_code.MOST_TOGETHER", 3)
     numbers = xp.asarray(np.arange(1.0, 1 + members)[:, None])
-    sol = parscan.solve_recurrence(lambda y: 0.2 * y * numbers, xp.ones((members, 2)), length=100, method="newton")
+    functions = [xp.sin, xp.cos, xp.tanh, xp.atan][:members]
+
+    def step(y):
+        y = 0.2 * y * numbers
+        return xp.stack([one(y[..., k, :]) for k, one in enumerate(functions)], axis=-2)
+
+    sol = parscan.solve_recurrence(step, 0.1 * xp.ones((members, 2)), length=100, method="newton")
     assert sol.success
     assert "it has numbers for each member of its batch" in sol.decisions[0]
     assert reason in sol.decisions[0]
