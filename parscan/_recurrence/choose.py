@@ -28,9 +28,11 @@ from .cost import Stopwatch, best_length, sweeps
 from .decide import BRIEF, FEW, FEW_STEPS, LITTLE, SHORT, TOO_SHORT, Budget, Decision, Workload, decide
 from .derivatives.solution import Solution
 from .device_code import ON_DEVICE, DeviceCode, device_code, is_on_device
+from .device_record import note_made, was_made
 from .loop import first_not_finite, loop_in_stages
 from .methods import DAMPED, METHODS, Planner
 from .precedent import FEWEST, Precedent, precedent_of, recalled
+from .ready_kernels import ready_kernels
 from .task import Task
 
 FIRST_STEPS = 8
@@ -105,6 +107,8 @@ def choose(task: Task, whole: WholeNumbers | None, budget: Budget, first: First 
 
 def _choose_anew(task: Task, whole: WholeNumbers | None, budget: Budget) -> Choice:
     """Evaluate the first steps by the loop, and all of them if it is certainly chosen, or choose otherwise."""
+    if whole is None and (choice := _by_ready_kernels(task)):
+        return choice
     return _choose_after(task, whole, _first_steps(task, whole), budget)
 
 
@@ -258,20 +262,43 @@ def _on_device(task: Task, states: Array, seconds: float) -> tuple[Choice | None
         if wanted:
             raise TypeError(f"`step` cannot be compiled, as `compile=True` asks: it {refusal}.") from refusal
         return None, f"The step is no kernel of the device: it {refusal}."
-    return _by_kernels(task, states, code), ""
+    note_made(task.step, states)
+    return _by_kernels(task, states, code, states.shape[0] if method in ("auto", "sequential") else 0), ""
 
 
-def _by_kernels(task: Task, states: Array, code: DeviceCode) -> Choice:
-    """Methods by kernels: `auto` takes the loop for wide batches, otherwise Newton's method, then the loop."""
+def _by_ready_kernels(task: Task) -> Choice | None:
+    """
+    Methods by kernels of a device that certainly are the choice, from the first step on; None otherwise.
+
+    The function is called twice; with the first steps by the loop, it takes a dozen calls, each of many launches.
+    """
+    options, y0 = task.options, task.arrays.y0
+    if not is_on_device(y0) or options.compiles is False or options.method not in ("auto", "newton", "jacobi"):
+        return None
+    if task.step.has_jacobian or not (options.compiles or was_made(task.step, y0[None, ...])):
+        return None
+    code = ready_kernels(task.step, y0, task.trajectory, wanted=bool(options.compiles))
+    if code is None or (options.method == "newton" and code.marches.products is None):
+        return None
+    note_made(task.step, y0[None, ...])
+    return _by_kernels(task, y0[None, ...], code, 0)
+
+
+def _by_kernels(task: Task, states: Array, code: DeviceCode, start: int) -> Choice:
+    """
+    Methods by kernels for the steps from `start` on.
+
+    `auto` takes the loop for wide batches, otherwise Newton's method, then the loop.
+    """
     options, method = task.options, task.options.method
-    start = states.shape[0] if method in ("auto", "sequential") else 0
     steps = task.steps - start
     if method == "sequential":
         return Choice((), 0, start, f"{ON_DEVICE[0].upper()}{ON_DEVICE[1:]}.", code=code)
     if method == "auto" and (code.is_wide or code.marches.products is None or steps < FEWEST_ON_DEVICE):
         refusal = code.marches.refusal
         more = f" Newton's method has no kernel: the step {refusal}." if refusal and not code.is_wide else ""
-        return Choice((), 0, start, f"auto: the loop, for {ON_DEVICE}.{more}", code=code)
+        reason, uncounted = f"auto: the loop, for {ON_DEVICE}.{more}", FIRST_STEPS if start == 0 else 0
+        return Choice((), 0, start, reason, code=code, uncounted=uncounted)
     length = options.segment_length or -(-steps // code.segments(min(steps, options.window or steps)))
     planner = _planner(task, states, steps, length)
     march = code.propagation(None if method == "jacobi" else task.step.structure)

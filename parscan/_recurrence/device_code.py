@@ -216,14 +216,20 @@ def device_code(
         If there can be none, or they are wrong.
     """
 
+    def compared(recorded: Recorded) -> DeviceCode | None:
+        code = made(step, states, evaluator, seconds, recorded)
+        if code is not None:
+            _compare(code, states, after)
+        return code
+
     def make() -> DeviceCode | None:
         try:
-            return _made(step, states, after, evaluator, seconds, recorded_alone(step, states))
+            return compared(recorded_alone(step, states))
         except NoCodeError as refusal:  # members may differ by constants
             if not 1 < prod(states.shape[1:-1]) <= MOST_TOGETHER:
                 raise
             try:
-                return _made(step, states, after, evaluator, seconds, recorded_together(step, states))
+                return compared(recorded_together(step, states))
             except NoCodeError as other:
                 if str(other) == str(refusal):
                     raise refusal from None
@@ -233,9 +239,10 @@ def device_code(
     return found
 
 
-def _made(
-    step: Step, states: Array, after: Array, evaluator: Evaluator, seconds: float, recorded: Recorded
+def made(
+    step: Step, states: Array, evaluator: Evaluator, seconds: float, recorded: Recorded
 ) -> DeviceCode | None:  # fmt: skip
+    """Kernels of a recorded step, for states of this shape; None if they do not pay yet. Raises `NoCodeError`."""
     from .._recorded.native.device_march import march  # noqa: PLC0415 - LLVM is slow to load
     from .._recorded.native.text import UnsupportedError  # noqa: PLC0415
 
@@ -258,9 +265,7 @@ def _made(
     row = int(states.shape[-1]) * itemsize(states.dtype)
     marches = Marches(loop, products, refusal, recorded.inputs, batch, row, kind.itemsize)
     looped: Any = DeviceLoop(marches, recorded.program.operations)
-    code = DeviceCode(step, None, looped, evaluator=evaluator)
-    _compare(code, states, after)
-    return code
+    return DeviceCode(step, None, looped, evaluator=evaluator)
 
 
 def _prepare(march: March) -> None:

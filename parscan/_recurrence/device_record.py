@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import OrderedDict
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,11 @@ from .._functions.step import Step
 from .._recorded.budget import NoCodeError
 from .code import REFUSALS, kind_of
 from .systems.recorded_step import recorded_on_device
+
+KEPT = 1024
+"""Functions that are remembered."""
+
+_made: OrderedDict[Any, bool] = OrderedDict()
 
 if TYPE_CHECKING:
     from .._recorded.program import Program
@@ -111,6 +117,21 @@ def with_refusals(step: Step, states: Array, seconds: float, make: Any) -> Any:
         if key[1] is not None:
             REFUSALS.enter(key, time.perf_counter() - begin, str(refusal))
         raise
+
+
+def note_made(step: Step, states: Array) -> None:
+    """Remember that kernels of the step were made."""
+    key = kind_of(step, states)
+    if key[0] is not None:
+        _made[key] = True
+        while len(_made) > KEPT:
+            _made.popitem(last=False)
+
+
+def was_made(step: Step, states: Array) -> bool:
+    """Whether there were kernels of a step of this code, for states of this shape, and none was refused since."""
+    key = kind_of(step, states)
+    return key in _made and not REFUSALS.reason(("device", *key), 0.0)
 
 
 def _whole_rows(x: Array, batch: tuple[int, ...]) -> Input:

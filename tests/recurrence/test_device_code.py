@@ -1,5 +1,7 @@
 """Recurrences by kernels of a device: array-api-strict stands in for CuPy, the processor for the device."""
 
+from collections import OrderedDict
+
 import array_api_strict as xp
 import numpy as np
 import pytest
@@ -7,6 +9,8 @@ from host_launcher import HostLauncher
 
 import parscan
 from parscan._arrays.namespace import to_numpy
+from parscan._recorded.budget import Ledger
+from parscan._recurrence import choose
 
 W = np.array([[0.4, -0.9], [0.8, 0.3]])
 
@@ -18,6 +22,8 @@ def launcher(monkeypatch):
     monkeypatch.setattr("parscan._recurrence.device_code.LIBRARIES", {"array_api_strict"})
     monkeypatch.setattr("parscan._recurrence.device_code.A_KERNEL", 0.0)
     monkeypatch.setattr("parscan._recurrence.device_code.PER_OPERATION", 0.0)
+    monkeypatch.setattr("parscan._recurrence.device_code.LEDGER", Ledger())
+    monkeypatch.setattr("parscan._recurrence.device_record._made", OrderedDict())
     return found
 
 
@@ -236,6 +242,50 @@ def test_kernels_that_the_device_does_not_start(launcher, monkeypatch):
     assert "it is not started by the device (out of resources)" in sol.decisions[0]
     with pytest.raises(TypeError, match="not started by the device"):
         solved(launcher, method="newton", compile=True)
+
+
+def wrong_from(time, monkeypatch, which):
+    """One of the launches that compare gives a wrong state."""
+    from parscan._recurrence.device_code import Marches
+
+    right, launches = Marches.run, []
+
+    def run(self, starts, trajectory, *given):
+        right(self, starts, trajectory, *given)
+        launches.append(starts)
+        if len(launches) == which:
+            trajectory[time, ...] += 1e-3
+
+    monkeypatch.setattr(Marches, "run", run)
+
+
+@pytest.mark.parametrize(("which", "time"), [(1, 3), (2, 0), (2, 5), (2, 13)])
+def test_ready_kernels_that_are_wrong_are_compared_with_the_loop(launcher, monkeypatch, which, time):
+    """From the first state on, along states, and beside them: the loop then gives the first states."""
+    calls = []
+    monkeypatch.setattr("parscan._recurrence.choose.loop_in_stages", _noted(calls, choose.loop_in_stages))
+    solved(launcher, method="newton", compile=True)
+    assert not calls
+    wrong_from(time, monkeypatch, which)
+    solved(launcher, method="newton", compile=True)
+    assert calls
+
+
+def test_a_step_that_is_not_finite_has_no_ready_kernels(launcher, monkeypatch):
+    calls = []
+    monkeypatch.setattr("parscan._recurrence.choose.loop_in_stages", _noted(calls, choose.loop_in_stages))
+    sol = parscan.solve_recurrence(lambda y: 1e300 * y, xp.ones(1), length=100, compile=True, method="newton")
+    assert calls
+    assert not sol.success
+    assert "step 1" in sol.message
+
+
+def _noted(calls, function):
+    def noted(*arguments, **options):
+        calls.append(arguments)
+        return function(*arguments, **options)
+
+    return noted
 
 
 def test_a_wrong_jacobian_is_told(launcher):
