@@ -122,6 +122,11 @@ def usual_state(value: Any) -> Array | None:
     return value.astype(value.dtype.type) if value.ndim and value.shape[-1] else None
 
 
+def of_floats(value: Any) -> Any:
+    """A list of Python's floats as an array; anything else unchanged."""
+    return np.array(value) if type(value) is list and set(map(type, value)) == {float} else value
+
+
 def usual_inputs(value: Any) -> Array | None:
     """A read-only view of a plain NumPy array with axes, of numbers; None of anything else."""
     if type(value) is not np.ndarray or value.dtype.kind not in "biufc" or not value.dtype.isnative or not value.ndim:

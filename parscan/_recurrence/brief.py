@@ -10,18 +10,29 @@ which everything else is left, with all that was evaluated.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice, repeat
-from math import isfinite
+from itertools import islice
+from math import inf, isfinite
 from operator import is_
 from typing import Any
 
-from .._arrays.namespace import ARRAY, DOUBLE, ERRORS, Array, array_namespace, error_values, from_bytes, total
+from .._arrays.namespace import (
+    ARRAY,
+    DOUBLE,
+    ERRORS,
+    Array,
+    array_namespace,
+    error_values,
+    from_bytes,
+    of_floats,
+    total,
+)
 from .._functions.counts import Counts
 from .._functions.step import SMALL, Outcome, Step
 from .._functions.verify import alike
+from .._recorded.budget import MOST_KEPT
 from .._reporting.result_base import Deferred
 from . import code as machine_code
 from .arguments import DENSE
@@ -29,10 +40,17 @@ from .choose import CALL, FEW_LEFT, FIRST_STEPS, LITTLE_LEFT, WARM, Choice, Firs
 from .decide import BRIEF, FEW_STEPS, SHORT
 from .derivatives.seen import LARGEST, Seen, seen
 from .derivatives.solution import SAMPLE, Solution
+from .in_turn import rows_of
 from .report import result_of_loop
 from .result import RecurrenceResult
 from .task import Task
 from .usual import FOR_DOUBLES, USUAL, usual_task
+
+BUSY = 2.0
+"""A step that takes less than this many times its least seconds so far takes them in a busy moment."""
+
+_KNOWN: dict[tuple[Any, tuple[int, ...]], float] = {}
+"""Least seconds of a step of functions, by their code and the shapes of states."""
 
 
 @dataclass(frozen=True)
@@ -68,34 +86,25 @@ class _Loop:
     def run(self, y: Array) -> RecurrenceResult | Left:
         """Evaluate all steps from a state, which the function may write to."""
         function, shape, first, kept, spans = self.function, y.shape, min(FIRST_STEPS, self.steps), self.kept, []
-        keep, rows, outcome = kept.append, self._rows(), None
+        rows, turns = rows_of(self.x, self.args)
         for count in (first // 2, first - first // 2, self.steps - first):
             begin = time.perf_counter()
             try:
-                for given in islice(rows, count):
-                    y = function(y, *given)
-                    if type(y) is not ARRAY or y.shape != shape or y.dtype is not DOUBLE:
-                        outcome = partial(_returned, y)
-                        break
-                    keep(y.tobytes())
+                y, is_usual = turns(function, y, islice(rows, count), kept.append, shape)
             except Exception as error:
-                outcome = partial(_raised, error)
-            if outcome is not None:
-                return self._left(outcome)
+                return self._left(partial(_raised, error))
+            if not is_usual:
+                return self._left(partial(_returned, y))
             if self.choice is None:
                 spans.append((time.perf_counter() - begin) / (count or 1))
                 if len(spans) == 2 and not self._is_chosen(first, min(spans[not first // 2 :])):
                     return self._left()
         return self._result(first)
 
-    def _rows(self) -> Iterator[tuple[Any, ...]]:
-        """The arguments of one step after the other, besides the state."""
-        if self.x is None:
-            return repeat(self.args, self.steps)
-        return zip(self.x[:, None], *map(repeat, self.args), strict=False)
-
     def _is_chosen(self, first: int, seconds: float) -> bool:
         """Whether the loop is chosen; the first steps took some `seconds` each."""
+        if self.compiles is None:
+            seconds = _as_known(getattr(self.function, "__code__", None), self.shape, seconds)
         left, self.seconds = self.steps - first, seconds
         least = min(machine_code.WORTH_RECORDING, machine_code.WORTH_RUNNING, machine_code.WORTH_SAVING)
         if WARM * seconds * left < least and (seconds + CALL) * left < BRIEF:
@@ -170,6 +179,8 @@ def brief_loop(
     `others` are the other arguments of `solve_recurrence`, in the order of `USUAL`.
     """
     steps = length
+    if type(y0) is list:
+        y0 = of_floats(y0)
     if x is not None:
         is_usual = type(x) is ARRAY and x.ndim and x.dtype is DOUBLE and x.nbytes <= LARGEST
         steps = len(x) if is_usual and length is None else None
@@ -185,6 +196,21 @@ def brief_loop(
         return _Loop(given, steps).run(y0.copy("K")[None])
     finally:
         ERRORS.reset(token)
+
+
+def _as_known(code: Any, shape: tuple[int, ...], seconds: float) -> float:
+    """
+    Seconds of a step, or the least ones of this function so far if they are about the same.
+
+    In busy moments of the machine, a step takes longer. Many of these would make loops of a millisecond seem long
+    enough for recording, which takes as long as some of them.
+    """
+    known = _KNOWN.get((code, shape), inf)
+    if seconds < known:
+        if len(_KNOWN) >= MOST_KEPT:
+            _KNOWN.clear()
+        _KNOWN[code, shape] = seconds
+    return known if known < seconds < BUSY * known else seconds
 
 
 def _returned(value: Any) -> Any:
