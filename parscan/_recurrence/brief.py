@@ -179,7 +179,7 @@ def brief_loop(
     `others` are the other arguments of `solve_recurrence`, in the order of `USUAL`.
     """
     steps = length
-    if type(y0) is list:
+    if type(y0) is list and 8 * len(y0) <= SMALL:
         y0 = of_floats(y0)
     if x is not None:
         is_usual = type(x) is ARRAY and x.ndim and x.dtype is DOUBLE and x.nbytes <= LARGEST
