@@ -403,6 +403,8 @@ def error_values() -> tuple[Any, Any]:
         return known
     if now is _defaults[0] or now is _defaults[1]:
         found = _defaults[0], _defaults[1]
+    elif all(one == "ignore" for one in np.geterr().values()):
+        found = now, now
     else:
         with np.errstate(all="ignore"):
             found = now, ERRORS.get()

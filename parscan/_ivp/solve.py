@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from math import inf
 from typing import Any
@@ -250,41 +250,20 @@ def solve_ivp(
     of_meshes = {"mesh": mesh, "guess": guess, "stages": stages, "window": window}
     on_mesh = any(given is not None for given in of_meshes.values())
 
-    def attempt(report: Report | None, chosen: Choice | None = None) -> IvpResult | None:
-        """The result, or None where the solution contradicts the way in which `fun` and `jac` were evaluated."""
-        choice = chosen or choose(work)
-        if choice.is_sequential:
-            warn_of_unused(of_meshes, tuple(of_meshes))
-            return delegate(
-                choice, problem, options, times, listed, evaluation, dense_output=dense_output, report=report
-            )
-        warn_of_unused(options)
-        found = None
-        if choice.tries_ensemble:
-            found = _stepped(problem, evaluation, times, report, dense_output=dense_output)
-        return found or on_meshes.by_calls(choice.method, report)
-
     with watch(progress, abs(problem.span[1] - problem.span[0]), None) as report:
         evaluation = Evaluation(problem, vectorized, None if guess is None else guess._fun)
         on_meshes = OnMeshes(
             problem, evaluation, vectorized, known, times, listed, stages=stages, window=most, dense_output=dense_output
         )  # fmt: skip
-        work = Workload(method, problem, options, on_mesh, stacks=lambda: evaluation.stacks)
-        watched, meshed = listed, work.is_settled or (has_kernels(problem) and not problem.batch)
-
-        def by_code(report: Report | None) -> IvpResult:
-            if meshed:
-                warn_of_unused(options)
-                return on_meshes.by_code(choose(work).method, report)
-            return solve_compiled(
-                problem, options.get("first_step"), times, watched, evaluation, vectorized,
-                dense_output=dense_output, report=report, is_demanded=bool(compile),
-                first=TAYLOR if work.is_series else EXPLICIT,
-            )  # fmt: skip
-
-        offer = _offer(compile, work, by_code, report)
+        work = Workload(method, problem, options, on_mesh, stacks=partial(getattr, evaluation, "stacks"))
+        meshed = work.is_settled or (has_kernels(problem) and not problem.batch)
+        ways = _Ways(
+            problem, options, times, listed, evaluation, vectorized, dense_output, of_meshes, on_meshes, work, meshed,
+            listed, bool(compile),
+        )  # fmt: skip
+        offer = _offer(compile, work, ways.by_code, report)
         if offer.is_due:
-            watched = listed if meshed else listed and record_events(listed, problem)
+            ways.watched = watched = listed if meshed else listed and record_events(listed, problem)
             uses_jac = meshed and jac is not None
             called = RepeatedCalls(problem, watched or (), only_events=not uses_jac) if watched or uses_jac else None
             if (found := offer.at_once()) is not None:
@@ -294,11 +273,60 @@ def solve_ivp(
         after = partial(instead_of, work, evaluation.raised)
         brief = shortly(work, listed, repeated.slope)
         try:
-            found = _in_turn(attempt, offer.report, brief, after)
+            found = _in_turn(ways.attempt, offer.report, brief, after)
         except Overtaken as other:
             return _examined(repeated, other.found)
         found, decisions = _examined(repeated, found), (*offer.settle(), *_by_differences(found, problem))
         return replace(found, message=found.message + offer.remark, decisions=decisions) if decisions else found
+
+
+@dataclass
+class _Ways:
+    """
+    Ways to solve a problem, by calls of `fun` or by machine code of it; the attributes are what they are given.
+
+    No functions within `solve_ivp`: all its calls, also the shortest ones, would make cells for what these share.
+    """
+
+    problem: Problem
+    options: dict[str, Any]
+    times: Any
+    listed: tuple[Event, ...] | None
+    evaluation: Evaluation
+    vectorized: bool | None
+    dense_output: bool
+    of_meshes: dict[str, Any]
+    on_meshes: OnMeshes
+    work: Workload
+    meshed: bool
+    watched: tuple[Event, ...] | None
+    is_demanded: bool
+
+    def attempt(self, report: Report | None, chosen: Choice | None = None) -> IvpResult | None:
+        """The result, or None where the solution contradicts the way in which `fun` and `jac` were evaluated."""
+        choice = chosen or choose(self.work)
+        if choice.is_sequential:
+            warn_of_unused(self.of_meshes, tuple(self.of_meshes))
+            return delegate(
+                choice, self.problem, self.options, self.times, self.listed, self.evaluation,
+                dense_output=self.dense_output, report=report,
+            )  # fmt: skip
+        warn_of_unused(self.options)
+        found = None
+        if choice.tries_ensemble:
+            found = _stepped(self.problem, self.evaluation, self.times, report, dense_output=self.dense_output)
+        return found or self.on_meshes.by_calls(choice.method, report)
+
+    def by_code(self, report: Report | None) -> IvpResult:
+        """The result by machine code."""
+        if self.meshed:
+            warn_of_unused(self.options)
+            return self.on_meshes.by_code(choose(self.work).method, report)
+        return solve_compiled(
+            self.problem, self.options.get("first_step"), self.times, self.watched, self.evaluation, self.vectorized,
+            dense_output=self.dense_output, report=report, is_demanded=self.is_demanded,
+            first=TAYLOR if self.work.is_series else EXPLICIT,
+        )  # fmt: skip
 
 
 def _by_differences(found: IvpResult, problem: Problem) -> tuple[str, ...]:

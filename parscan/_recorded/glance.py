@@ -61,9 +61,12 @@ class Glance:
         if type(function) is not MethodType if self._function is None else self._function() is not function:
             return False
         known = self._constants
-        if known or constants:
-            return len(constants) == len(known) and all(map(is_, constants, known)) and self._look(function)
-        return self._look(function)
+        if (known or constants) and not (len(constants) == len(known) and all(map(is_, constants, known))):
+            return False
+        try:
+            return self._look(function)
+        except Exception:  # what cannot be read is not as before
+            return False
 
 
 def part(given: Any, look: Look | None) -> Part:

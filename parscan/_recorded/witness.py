@@ -101,6 +101,8 @@ class Witness:
         Bytes of arrays that are kept.
     seconds : float
         Processor time of the briefest comparison, because other work of the machine only adds; 0 before the first one.
+    glance : Glance or None
+        A quick way to see that nothing has changed since the last comparison.
     """
 
     def __init__(self, function: Callable[..., Any], constants: Sequence[Any], copies: Copies) -> None:
@@ -108,7 +110,7 @@ class Witness:
         self._numbers: dict[int, int] = {}
         self._imports = [arguments for arguments, _ in copies.reads.imports]
         self.size, self.seconds = 0, 0.0
-        self._glance: Glance | None = None
+        self.glance: Glance | None = None
         self._last: Callable[[], Any] | None = None
         """The function that was recorded, or compared last."""
         self._is_new(function)
@@ -120,11 +122,8 @@ class Witness:
 
     def holds(self, function: Callable[..., Any], constants: Sequence[Any]) -> bool:
         """Whether a function with these arguments would be recorded as that of the witness."""
-        try:
-            if self._glance is not None and self._glance.holds(function, constants):
-                return True
-        except Exception:  # what cannot be read is not as before
-            self._glance = None
+        if self.glance is not None and self.glance.holds(function, constants):
+            return True
         begin, holds = time.thread_time(), False
         try:
             given = self._given(function, constants)
@@ -134,7 +133,7 @@ class Witness:
         finally:
             seconds = time.thread_time() - begin
             self.seconds = min(seconds, self.seconds or seconds) if holds else self.seconds or seconds
-        self._glance = self._glimpse(function, constants) if holds and not self._is_new(function) else None
+        self.glance = self._glimpse(function, constants) if holds and not self._is_new(function) else None
         return holds
 
     def _is_new(self, function: Any) -> bool:

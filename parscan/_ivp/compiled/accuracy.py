@@ -34,6 +34,9 @@ WANTED, BETWEEN = 1.0, 10.0
 SPARE = 0.5
 """Share of it that a further march aims at."""
 
+SMALL = SPARE / LOOSER
+"""Share of it up to which a looser march may be enough the next time."""
+
 NEAR = 20.0
 """Further marches are compared with the one before if that has at most so many times their tolerances."""
 
@@ -274,12 +277,14 @@ class Known:
 
         A larger share, which seems to be enough, is tried again only some solves after one was not.
         """
-        self.method, self.uses = method, self.uses + 1
-        self.is_asked = not self.uses % ANEW
-        if share < self.share:
-            self.tightened = self.uses
-        is_enough = error <= SPARE / LOOSER and self.uses >= self.tightened + ANEW
-        self.share = min(1.0, share * LOOSER) if is_enough else share
+        self.method, self.uses = method, (uses := self.uses + 1)
+        self.is_asked = not uses % ANEW
+        if share != self.share:
+            if share < self.share:
+                self.tightened = uses
+            self.share = share
+        if error <= SMALL and uses >= self.tightened + ANEW:
+            self.share = min(1.0, share * LOOSER)
 
 
 def known_of(

@@ -68,6 +68,8 @@ class Plan:
     ----------
     span : tuple of float
     rtol, atol : float
+    tolerances : tuple
+        Both of them.
     known : Known
     equal : float
         Relative difference of values that counts as none.
@@ -79,11 +81,11 @@ class Plan:
         The tolerances of the march, and the factor of the other one's; and the longest steps of both.
     """
 
-    __slots__ = ("_least", "atol", "equal", "known", "march", "most", "rtol", "share", "span")
+    __slots__ = ("_least", "atol", "equal", "known", "march", "most", "rtol", "share", "span", "tolerances")
 
     def __init__(self, span: tuple[float, float], rtol: float, atol: float, known: Known, least: float, equal: float):
         self.span, self.rtol, self.atol, self._least = span, rtol, atol, least
-        self.known, self.equal = known, equal
+        self.known, self.equal, self.tolerances = known, equal, (rtol, atol)
         self.take(1.0)
 
     def take(self, share: float) -> None:
@@ -146,13 +148,14 @@ class Ends:
         from ..._recorded.native.ready import Ready  # noqa: PLC0415
 
         self._recorded, self._method, self._make = recorded, method, partial(Ready, solver, attempts)
-        self._like, self._size = like, like.shape[0]
+        self._like, self._size, self._notes = like, like.shape[0], recorded.notes
         self._held, self._order = HELD, solver.form.order
         self._idle: dict[int, list[Ready]] = {0: []}
         """By the number of times of the output."""
         self.solver, self._is_between = solver, solver.form.has_times
         self._times: Times | None = None
         self._plans: dict[tuple[Any, ...], Plan] = {}
+        self._last: Plan | None = None
         self._fields = {
             "status": IvpStatus.FINISHED, "termination": Termination.FINISHED, "success": True, "compiled": True,
             "method": METHODS[method], **dict.fromkeys(("y", "nfev", "npoints", "error_estimate", "_later")),
@@ -179,12 +182,12 @@ class Ends:
 
     def plan(self, t_span: Any, rtol: float, atol: float) -> Plan:
         """What the solve has in common with others; raises `Unusual` if it is to be found out anew."""
-        begin, end = t_span
-        plan = self._plans.get((begin, end, rtol, atol))
-        if plan is None:
-            plan = self._plan(begin, end, rtol, atol)
+        plan = self._last
+        if plan is None or type(t_span) is not tuple or t_span != plan.span or (rtol, atol) != plan.tolerances:
+            begin, end = t_span
+            plan = self._last = self._plans.get((begin, end, rtol, atol)) or self._plan(begin, end, rtol, atol)
         known = plan.known
-        if known.method != self._method or self._held not in self._recorded.notes:
+        if known.method != self._method or self._held not in self._notes:
             raise Unusual
         if known.is_asked and self._method not in NONSTIFF:
             raise Unusual
@@ -209,7 +212,7 @@ class Ends:
         self, fun: Any, plan: Plan, y0: Any, args: tuple[Any, ...], recorded: Recorded, wanted: Times | None
     ) -> IvpResult:  # fmt: skip
         """The result; raises `Unusual` if something is out of the ordinary."""
-        known, share, asks = plan.known, plan.share, plan.known.is_asked
+        known, share = plan.known, plan.share
         idle = self._idle[0] if wanted is None else wanted.idle
         ready = idle.pop() if idle else self._make(0 if wanted is None else wanted.times.shape[0])
         try:
@@ -218,11 +221,16 @@ class Ends:
             before, ready.compared = ready.compared, None
             is_known = before is not None and before[0] is plan and (not args or all(map(is_, args, before[1])))
             checked, parameters = fun if is_known and not args else None, recorded.parameters
-            numbers = numbers_of(parameters) if parameters else ()
-            told = ready.march(checked, y0, *numbers) or ready.march(checked, self.start(y0), *numbers)
+            if parameters:
+                numbers = numbers_of(parameters)
+                told = ready.march(checked, y0, *numbers) or ready.march(checked, self.start(y0), *numbers)
+            else:
+                told = ready.march(checked, y0) or ready.march(checked, self.start(y0))
             ended, same, like, steps, evaluations, error, worst, path = told
             error /= GAIN
-            if not (ended and error <= plan.most) or (steps >= LONG and _is_odd(steps, error, is_asked=asks)):
+            if not (ended and (error <= plan.most or (error <= FAR and known.is_vain(plan.span, share)))):
+                raise Unusual
+            if steps >= LONG and _is_odd(steps, error, is_asked=known.is_asked):
                 raise Unusual
             facts = fun, args, plan, recorded.kept() if parameters else recorded, self._method, share, error
             if like < 0 and same and is_known:
@@ -236,10 +244,9 @@ class Ends:
             result = new(IvpResult)
             own = result.__dict__
             own.update(self._fields)
-            own["y"], own["nfev"], own["npoints"] = ready.path(steps), evaluations, evaluations
-            own["error_estimate"] = error
+            own["nfev"], own["npoints"], own["error_estimate"] = evaluations, evaluations, error
             if wanted is None:
-                own["_later"] = field, facts, path, self._size
+                own["y"], own["_later"] = ready.path(steps), (field, facts, path, self._size)
             else:
                 if not worst <= BETWEEN * GAIN:
                     raise Unusual
@@ -271,7 +278,7 @@ class Ends:
         """Compare the function with slopes in a sample of the solution."""
         t, y, slopes = ready.t[1 : steps + 1], ready.y[1 : steps + 1], ready.slopes[:steps]
         fun, args, plan, *_ = facts
-        stacks = self._recorded.notes["stacks", None]
+        stacks = self._notes["stacks", None]
         some = sample_of(steps, stacks=stacks)
         if not are_like(fun, args, t[some], y[some], slopes[some], plan.equal, stacks=stacks):
             solve = solve_of(facts, path, self._size)

@@ -126,14 +126,15 @@ class Repeat:
 
     def solved(
         self, fun: Any, t_span: Any, y0: Any, t_eval: Any, args: tuple[Any, ...], rtol: float, atol: float,
-        events: Any, *, dense_output: bool,
+        events: Any, dense_output: Any,
     ) -> IvpResult:  # fmt: skip
         """The result; raises `Unusual` if something is out of the ordinary."""
         if events is None and not dense_output and (t_eval is None or len(t_eval)):
             ends = self.ends.get(t_eval is not None)
             if ends is not None:
                 recorded = self._recorded(args) if self.recorded.parameters else self.recorded
-                if not self.witness.holds(fun, args[len(recorded.parameters) :] if args else args):
+                constants, glance = args[len(recorded.parameters) :] if args else args, self.witness.glance
+                if not ((glance is not None and glance.holds(fun, constants)) or self.witness.holds(fun, constants)):
                     raise Unusual
                 plan = ends.plan(t_span, rtol, atol)
                 times = None if t_eval is None else ends.times(t_eval, plan.span)
@@ -362,7 +363,7 @@ class Repeatable(Protocol):
 
     def solved(
         self, fun: Any, t_span: Any, y0: Any, t_eval: Any, args: tuple[Any, ...], rtol: float, atol: float,
-        events: Any, *, dense_output: bool,
+        events: Any, dense_output: Any,
     ) -> IvpResult:  # fmt: skip
         """The result; raises `Unusual` if something is out of the ordinary."""
 
@@ -391,7 +392,7 @@ def solve_again(
             return None
         if type(dense_output) is not bool:
             return None
-        return one.solved(fun, t_span, y0, t_eval, args, rtol, atol, events, dense_output=dense_output)
+        return one.solved(fun, t_span, y0, t_eval, args, rtol, atol, events, dense_output)
     except (Unusual, LookupError, TypeError, ValueError):  # those who check all arguments say what is wrong
         return None
 

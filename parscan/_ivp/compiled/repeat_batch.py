@@ -52,7 +52,7 @@ class RepeatedBatch:
 
     def solved(
         self, fun: Any, t_span: Any, y0: Any, t_eval: Any, args: tuple[Any, ...], rtol: float, atol: float,
-        events: Any, *, dense_output: bool,
+        events: Any, dense_output: Any,
     ) -> IvpResult:  # fmt: skip
         """The result; raises `Unusual` if something is out of the ordinary."""
         span = float(t_span[0]), float(t_span[1])

@@ -428,3 +428,12 @@ def test_series_of_other_orders_are_repeated(repeats):
         sols = [solved(fun, rtol=rtol, atol=rtol) for _ in range(5)]
         assert repeats[-1]
         np.testing.assert_array_equal(sols[-1].y, sols[-2].y)
+
+
+def test_solves_are_repeated_where_tighter_marches_are_vain(repeats):
+    """Estimated errors above those that are wanted stay as they are then, for repetitions as for other solves."""
+    fun = make()
+    found = [solved(fun, (0.0, 20.0), [2.0, 0.0], rtol=1e-4, atol=1e-4) for _ in range(50)]
+    assert all(repeats[-5:])
+    assert 1.0 < found[0].error_estimate < 10.0
+    assert {sol.error_estimate for sol in found[-20:]} == {found[0].error_estimate}
