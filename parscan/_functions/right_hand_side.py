@@ -191,8 +191,12 @@ class RightHandSide:
 
         return jac
 
-    def into(self, out: Array, t: float, y: Array) -> None:
-        """Write the derivatives of one state to `out` `(n, *batch)`; a list of components is written directly."""
+    def into(self, out: Array, t: float, y: Array, take: Callable[[Any], bool] | None = None) -> None:
+        """
+        Write the derivatives of one state to `out` `(n, *batch)`; a list of components is written directly.
+
+        What the function returns is not written if `take`, which is given it, returns that it has taken it.
+        """
         self.counts.add(1, 1)
         try:
             try:  # as in `_noting`; steppers spend time in it
@@ -200,7 +204,8 @@ class RightHandSide:
             except Exception as error:
                 _note(error, f"the time {t!r}")
                 raise
-            self._returned.into(out, value)
+            if take is None or not take(value):
+                self._returned.into(out, value)
         except Exception as error:
             if self.raised is None:
                 raise

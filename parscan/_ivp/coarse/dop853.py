@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from math import inf, isfinite, sqrt, ulp
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..._arrays.elementwise import is_complex, ratio
-from ..._arrays.namespace import Array, array_namespace, copy, fetch, quiet, smallest_normal
+from ..._arrays.namespace import Array, array_namespace, copy, fetch, library, quiet, smallest_normal
 from ..._engine.termination import Failure, Termination
 from ..._functions.right_hand_side import RightHandSide
+from ..._recorded.budget import Ledger
 from ..core.failures import NOT_FINITE, TOO_SMALL, is_no_step
 from ..core.first_step import first_step
 from ..core.polynomial import PiecewisePolynomial
@@ -29,6 +30,9 @@ from .rows import SLOPES, STATE, errors, stages
 from .steps import CoarseSolution, Steps
 from .wanted import Wanted
 
+if TYPE_CHECKING:
+    from .by_code import Attempts
+
 SAFETY, SLOWEST, FASTEST = 0.85, 0.2, 10.0
 """Step controller: safety factor, and the smallest and largest ratio of successive steps."""
 
@@ -40,6 +44,18 @@ COUNTED = 4
 
 ORDER = 8
 """The error of a step is proportional to this power of its length."""
+
+LINE = 8
+"""Numbers in a line of the cache."""
+
+WIDE = 256
+"""Members from which on machine code may do what lies between calls of the function."""
+
+CODE_PRICE, SAVED, SAVED_EACH = 1e-1, 4e-5, 4e-9
+"""Seconds to compile that code, and how many it saves in each step, besides those for each number in the state."""
+
+CODES = Ledger()
+"""That of this process: time that could have been saved."""
 
 STIFF = Failure(Termination.STIFF, "stability limits the steps")
 
@@ -110,7 +126,7 @@ class _March:
         shares = [*DOP853.C[1 : DOP853.n_stages].tolist(), 1.0]
         self._shares = list(zip(shares[::2], shares[1::2], strict=True))
         self._t, self._y = span[0], xp.moveaxis(y0, -1, 0)
-        self._held = held = xp.zeros((self._table.shape[1], y0.size), dtype=y0.dtype)
+        self._held = held = _rows(xp, self._table.shape[1], y0)
         mean = xp.asarray(of_errors[:, some] / sqrt(self._shape[0]), dtype=real)  # over the components
         self._errors = mean, held[some, :]
         self._slopes = slopes = [xp.reshape(held[i, :], self._shape) for i in SLOPES]
@@ -120,6 +136,7 @@ class _March:
         ]
         self._times, self._states = [self._t], [self._y]
         self._stiffness, self._attempts = Stiffness(), 0
+        self._code: Attempts | None = None
         self._worst = 0.0
         self._rtol, self._atol = (
             xp.reshape(xp.broadcast_to(xp.asarray(part, dtype=real), self._shape[:1]), (-1, *(1,) * (y0.ndim - 1)))
@@ -127,6 +144,8 @@ class _March:
         )
         self._later = self._y  # sizes of the components after an attempt
         self._has_bounds, self._is_complex = bool(xp.all(self._atol > 0)), is_complex(y0)
+        is_plain = library(y0) == "numpy" and y0.dtype == xp.float64 and self._has_bounds
+        self._may_have_code = is_plain and y0.size >= WIDE * y0.shape[-1]
         self._least = smallest_normal(real)  # so that errors of zero are not divided by zero
 
     def run(self, reached: Reached | None, most: int) -> Steps:
@@ -172,6 +191,10 @@ class _March:
             self._states = [y]
         self._times.append(t)
         self._t = t
+        if self._code is not None:
+            self._y = y
+            self._code.accept(y)
+            return
         self._begin(y, self._later)
         self._slopes[0][...] = self._slopes[-1]
 
@@ -179,6 +202,8 @@ class _March:
         """States at shares of the step that was taken last, by three more stages."""
         from scipy.integrate import DOP853  # noqa: PLC0415 - slow to import
 
+        if self._code is not None:
+            self._code.settle()
         xp, flat = self._xp, self._xp.reshape(self._y, (1, -1))
         slopes = [*self._slopes, *(xp.zeros_like(self._slopes[0]) for _ in DOP853.C_EXTRA)]
         K = xp.stack([xp.reshape(slope, (-1,)) for slope in slopes])
@@ -205,9 +230,33 @@ class _March:
 
     def _attempt(self, t: float, h: float) -> tuple[Array, float]:
         """State after a step, and its error in tolerances."""
-        xp, into, begin, both, last = self._xp, self._rhs.into, self._t, (2, *self._shape), self._pairs[-1]
         self._attempts += 1
         is_counted = self._attempts % COUNTED == 0 or self._stiffness.is_suspected
+        if self._code is None and self._may_have_code:
+            self._buy_code()
+        if self._code is None:
+            y, last = self._stages(t, h, is_counted=is_counted)
+            error = self._error(y)
+        else:
+            y, last, error = self._code.attempt(self._t, t, h, is_counted=is_counted)
+        if is_counted:
+            error = self._test(error, y, last, h)
+        size = float(error)
+        return y, abs(h) * sqrt(size) if isfinite(size) else inf
+
+    def _buy_code(self) -> None:
+        """Have machine code for what lies between calls of the function, if that pays."""
+        saved = SAVED + SAVED_EACH * self._y.size
+        if not (CODES.pays_loading(saved) and CODES.buys("steps", CODE_PRICE, saved)):
+            return
+        from .by_code import attempts  # noqa: PLC0415 - slow to import
+
+        self._code = attempts(self._rhs, self._held, self._slopes, self._shares, self._rtol, self._atol)
+        self._may_have_code = self._code is not None
+
+    def _stages(self, t: float, h: float, *, is_counted: bool) -> tuple[Array, Array]:
+        """State after a step, and that of the last stage."""
+        xp, into, begin, both, last = self._xp, self._rhs.into, self._t, (2, *self._shape), self._pairs[-1]
         self._scaled[...] = h * self._table
         self._scaled[:-1, STATE] = 1.0
         for pair, (early, late) in zip(self._pairs, self._shares, strict=True):
@@ -220,20 +269,17 @@ class _March:
                 into(second, begin + late * h, y)
         y += self._y  # here and not in the product, so that the sum of all steps is rounded once in each
         into(second, t, copy(y))
-        error = self._error(y)
-        if is_counted:
-            error = self._test(error, y, state, h)
-        size = float(error)
-        return y, abs(h) * sqrt(size) if isfinite(size) else inf
+        return y, state
 
-    def _test(self, error: Array, y: Array, last: Array, h: float) -> Array:
+    def _test(self, error: Any, y: Array, last: Array, h: float) -> Any:
         """Count the step in the test for stiffness; `last` is the state of the last stage. The error, fetched as well.
 
         That test reads as much as a stage does: it counts one step of a few, until one of them was stiff.
         """
         xp = self._xp
         differences, change = self._slopes[-1] - self._slopes[-2], y - last
-        error, apart, slopes = fetch(error, xp.max(xp.abs(change)), xp.max(xp.abs(differences)))
+        sizes = xp.max(xp.abs(change)), xp.max(xp.abs(differences))
+        error, apart, slopes = (error, *sizes) if self._code is not None else fetch(error, *sizes)
         self._stiffness.add(h, float(apart), float(slopes))
         return error
 
@@ -276,3 +322,13 @@ class _March:
 
             h = first_step(size(y), size(first), change, longest, ORDER)
         return direction * min(max(h, FIRST * ulp(self._t)), longest)
+
+
+def _rows(xp: Any, count: int, like: Array) -> Array:
+    """
+    Rows of as many numbers as an array has.
+
+    They do not begin at multiples of a power of two, where processors keep few of them at a time.
+    """
+    lines = -(-like.size // LINE) + 1
+    return xp.zeros((count, lines * LINE), dtype=like.dtype)[:, : like.size]
