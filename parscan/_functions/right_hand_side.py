@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .._arrays.namespace import Array, array_namespace, copy, quiet, to_numpy
-from .code import Code, Recorder
+from .code import Code, OfStages, Recorder
 from .counts import Counts
 from .differences import extrapolated, forward_full
 from .evaluators import STACKED, Evaluator
@@ -245,6 +245,11 @@ class RightHandSide:
         if self.derived is not None:
             return self(t, states), self.derived.linearise(t, states)[1]
         return forward_full(self, t, states, None)
+
+    @property
+    def of_stages(self) -> OfStages | None:
+        """What corrects meshes, where machine code has it and the user gave no Jacobian."""
+        return None if self.code is None or self._jac is not None else self.code.of_stages
 
     def jacobian(self, t: Array, states: Array, derivatives: Array) -> Array:
         """Jacobians `(m, *batch, n, n)`, entry `[..., i, j]` = ∂f_i/∂y_j; `derivatives` are those at the states."""

@@ -7,7 +7,7 @@ single problems, the solution from which Newton's method starts is marched on th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from math import inf, prod
@@ -24,9 +24,10 @@ from ..._arrays.namespace import (
     quiet,
     to_numpy,
 )
-from ..._functions.code import Code
+from ..._functions.code import Code, OfStages
 from ..._functions.right_hand_side import RightHandSide
 from ..._functions.verify import agree, are_beside_jumps, share_of
+from ..._kernels.dispatch import Condensed, CorrectedMesh, affine_scan, correct_mesh
 from ..._recorded.budget import NoCodeError
 from ..coarse.steps import CoarseSolution
 from ..core.evaluation import Evaluation
@@ -167,37 +168,41 @@ def _given(problem: Problem, value: Any) -> Array:
     return contiguous(xp.asarray(value, dtype=xp.float32 if is_single(problem.y0.dtype) else xp.float64))
 
 
-def _loaded(problem: Problem, parts: Parts, *, derived: bool) -> Launch:
-    """The kernel of values, or of values and Jacobians, ready to be started."""
+VALUES, JACOBIANS, STAGES = "values", "Jacobians", "stages"
+"""Kernels of a right-hand side: of values, with Jacobians, and with these at the stages of intervals."""
+
+
+def _loaded(problem: Problem, parts: Parts, name: str) -> Launch:
+    """A kernel of a right-hand side, ready to be started."""
     from ..._recorded.native.text import UnsupportedError  # noqa: PLC0415 - slow to import
 
-    launcher = DEVICES[library(problem.y0)]()
-    key = "points", is_single(problem.y0.dtype), bool(problem.batch), derived
+    key = "on a mesh of the device", name, is_single(problem.y0.dtype), bool(problem.batch)
     try:
         if key not in parts.notes:
-            parts.notes[key] = _kernel(problem, parts, derived=derived)
-        return launcher.load(parts.notes[key])
+            parts.notes[key] = _kernel(problem, parts, name)
+        return DEVICES[library(problem.y0)]().load(parts.notes[key])
     except UnsupportedError as error:
         raise NoCodeError(str(error)) from error
 
 
-def _kernel(problem: Problem, parts: Parts, *, derived: bool) -> DeviceKernel:
-    from ..._recorded.native.device_points import points  # noqa: PLC0415 - slow to import
+def _kernel(problem: Problem, parts: Parts, name: str) -> DeviceKernel:
+    from ..._recorded.native.device_points import points, stages  # noqa: PLC0415 - slow to import
     from ..._recorded.single import in_single  # noqa: PLC0415
 
     program, places = parts.program, None
-    if derived:
+    if name != VALUES:
         if "derived" not in parts.notes:
             parts.notes["derived"] = parts.derive()
         places = parts.notes["derived"]
         program = places.program
-    name = f"{'Jacobians' if derived else 'values'} on mesh of the device"
-    kind = program.skeleton, name, problem.y0.dtype, bool(problem.batch)
-    bought(kind, name, A_KERNEL + PER_OPERATION * program.operations)
+    what = f"{name} on a mesh of the device"
+    kind = program.skeleton, what, problem.y0.dtype, bool(problem.batch)
+    bought(kind, what, A_KERNEL + PER_OPERATION * program.operations)
     if is_single(problem.y0.dtype):
         program = in_single(program)
         places = places and replace(places, program=program)
-    found = points(program, places, of_members=bool(problem.batch), pairs=is_complex(problem.y0))
+    options = {"of_members": bool(problem.batch), "pairs": is_complex(problem.y0)}
+    found = stages(program, places, **options) if name == STAGES else points(program, places, **options)
     note_bought(kind)
     return found
 
@@ -209,7 +214,7 @@ class Kernels(Code):
     Parameters
     ----------
     load : callable
-        `load(derived=...)` makes the kernel of values, or of values and Jacobians.
+        `load(name)` makes a kernel of the right-hand side.
     parameters : tuple of arrays
         On the device.
     low, high : float
@@ -219,7 +224,7 @@ class Kernels(Code):
     def __init__(self, load: Callable[..., Launch], parameters: tuple[Array, ...]) -> None:
         self._load, self._parameters = load, parameters
         self._low, self._high = -inf, inf
-        self._launches: dict[bool, Launch] = {}
+        self._launches: dict[str, Launch] = {}
 
     def within(self, low: float, high: float) -> Kernels:
         """The same with times clipped to these limits."""
@@ -240,26 +245,97 @@ class Kernels(Code):
         """They are not known."""
         return None
 
+    @property
+    def of_stages(self) -> OfStages:
+        """Kernels of whole intervals."""
+        return Stages(self)
+
     def _run(self, t: Array, states: Array, *more: tuple[int, ...]) -> list[Array]:
         """Values and, with `more` axes, Jacobians."""
-        from ..._recorded.native.text import UnsupportedError  # noqa: PLC0415 - slow to import
-
         xp, (m, *batch, _) = array_namespace(states), states.shape
-        if self._low > -inf or self._high < inf:
-            t = xp.clip(t, self._low, self._high)
-        t, states = contiguous(xp.astype(t, xp.float64, copy=False)), contiguous(states)
         found = [xp.empty((*states.shape, *axes), dtype=states.dtype) for axes in ((), *more)]
         points = m * prod(batch)
-        if not points:
-            return found
         numbers = [points, *[prod(batch)] * bool(batch)]
-        try:
-            self._launch(derived=bool(more))(points, *numbers, t, states, *self._parameters, *found)
-        except UnsupportedError as error:
-            raise NoCodeError(str(error)) from error
+        self.launch(JACOBIANS if more else VALUES, points, *numbers, self.times(t), contiguous(states), results=found)
         return found
 
-    def _launch(self, *, derived: bool) -> Launch:
-        if derived not in self._launches:
-            self._launches[derived] = self._load(derived=derived)
-        return self._launches[derived]
+    def times(self, t: Array) -> Array:
+        """Times as kernels take them, within the limits."""
+        xp = array_namespace(t)
+        if self._low > -inf or self._high < inf:
+            t = xp.clip(t, self._low, self._high)
+        return contiguous(xp.astype(t, xp.float64, copy=False))
+
+    def launch(self, name: str, threads: int, *arguments: Any, results: Sequence[Array]) -> None:
+        """Start a kernel of the right-hand side; its parameters come before the results."""
+        if name not in self._launches:
+            self._launches[name] = self._load(name)
+        started(self._launches[name], threads, *arguments, *self._parameters, *results)
+
+
+def started(launch: Launch, threads: int, *arguments: Any) -> None:
+    """Start a kernel, if it has something to do; raises `NoCodeError`."""
+    from ..._recorded.native.text import UnsupportedError  # noqa: PLC0415 - slow to import
+
+    try:
+        if threads:
+            launch(threads, *arguments)
+    except UnsupportedError as error:
+        raise NoCodeError(str(error)) from error
+
+
+class Stages(OfStages):
+    """
+    Kernels of whole intervals: states of stages are formed where the function is evaluated.
+
+    Around the scan, numbers are passed once each. Those of complex states are corrected by operations on arrays.
+    """
+
+    def __init__(self, kernels: Kernels) -> None:
+        self._kernels = kernels
+
+    def linearise(self, A: Any, t: Array, h: Array, y: Array, K: Array) -> tuple[Array, Array]:
+        """See `OfStages`."""
+        xp, (N, s, B, n) = array_namespace(y), K.shape
+        residuals = xp.empty((N * B, s, n), dtype=y.dtype)
+        jacobians = xp.empty((N * B, s, n, n), dtype=y.dtype)
+        weights, points = xp.asarray(A, dtype=h.dtype), N * s * B
+        self._kernels.launch(
+            STAGES, points, points, B, s, self._kernels.times(t), *map(contiguous, (h, weights, y, K)),
+            results=(residuals, jacobians),
+        )  # fmt: skip
+        return residuals, jacobians
+
+    def correct(
+        self, condensed: Condensed, b: Any, h: Array, y: Array, K: Array, rtol: float | Array, atol: Array
+    ) -> CorrectedMesh:  # fmt: skip
+        """See `correct_mesh`."""
+        from ..._recorded.native.device_correct import corrected, ends  # noqa: PLC0415 - slow to import
+
+        if is_complex(y):
+            return correct_mesh(condensed, b, h, y, K, rtol, atol)
+        xp, (N, s, B, n) = array_namespace(y), K.shape
+        before, after = (_of_all(y, one) for one in (ends, corrected))
+        sizes = N * B, B, s, n
+        h, y, K = map(contiguous, (h, y, K))
+        distances, offsets = xp.empty((N, B, n), dtype=y.dtype), contiguous(condensed.offsets)
+        started(before, N * B, *sizes, xp.asarray(b, dtype=y.dtype), h, y, K, offsets, distances)
+        corrections = contiguous(affine_scan(xp.reshape(condensed.propagators, (N, B, n, n)), distances))
+        limits = [xp.astype(xp.asarray(one), y.dtype, copy=False) for one in (rtol, atol)]
+        found = [xp.empty(shape, dtype=y.dtype) for shape in (y.shape, K.shape, (N, B))]
+        started(
+            after, N * B, *sizes, *(one.ndim for one in limits), *limits, h, y, K, corrections,
+            contiguous(condensed.X0), contiguous(condensed.X1), *found,
+        )  # fmt: skip
+        states, slopes, errors = found
+        return CorrectedMesh(states, slopes, errors[:, 0] if B == 1 else xp.max(errors, axis=1))
+
+
+def _of_all(like: Array, kernel: Callable[[Any], DeviceKernel]) -> Launch:
+    """A kernel that all right-hand sides have, ready to be started."""
+    from ..._recorded.native.text import UnsupportedError  # noqa: PLC0415 - slow to import
+
+    try:
+        return DEVICES[library(like)]().load(kernel("float32" if is_single(like.dtype) else "float64"))
+    except UnsupportedError as error:
+        raise NoCodeError(str(error)) from error

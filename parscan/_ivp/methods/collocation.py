@@ -96,15 +96,25 @@ class Collocation(Discretisation):
         """
         xp = trial.xp
         N, s, *batch, n = trial.stages.shape
-        values, jacobians = self._linearise(rhs, trial)
-        condensed = self._condense(trial, values - trial.stages, jacobians)
         members = math.prod(batch)
         y, stages = xp.reshape(trial.y, (N + 1, members, n)), xp.reshape(trial.stages, (N, s, members, n))
-        solved = correct_mesh(condensed, self.tableau.b, trial.steps, y, stages, scale.rtol, scale.atol)
+        at_once, correct = None if self.frozen else rhs.of_stages, correct_mesh
+        if at_once is None:
+            values, jacobians = self._linearise(rhs, trial)
+            condensed, last = self._condense(trial, values - trial.stages, jacobians), jacobians[:, -1, ...]
+        else:
+            rhs.counts.njev += 1
+            rhs.counts.add(1, N * s)
+            given = self.tableau.A, trial.stage_times, trial.steps, y, stages
+            residuals, jacobians = at_once.linearise(*given)
+            h = xp.reshape(xp.broadcast_to(trial.steps[:, None], (N, members)), (-1,))
+            condensed, correct = condense(jacobians, self.tableau.A, self.tableau.b, h, residuals), at_once.correct
+            last = xp.reshape(jacobians, (N, *batch, s, n, n))[..., -1, :, :]
+        solved = correct(condensed, self.tableau.b, trial.steps, y, stages, scale.rtol, scale.atol)
         y, stages = xp.reshape(solved.y, trial.y.shape), xp.reshape(solved.K, trial.stages.shape)
         corrected = trial.corrected(y, stages)
         propagators = xp.reshape(condensed.propagators, (N, *batch, n, n))
-        return Corrected(corrected, solved.sizes, Linear(propagators, jacobians[:, -1, ...]))
+        return Corrected(corrected, solved.sizes, Linear(propagators, last))
 
     def assess(
         self, rhs: RightHandSide, trial: PiecewisePolynomial, linear: Linear, scale: Scale

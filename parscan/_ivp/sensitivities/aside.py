@@ -111,6 +111,10 @@ class AsideCode:
     rhs: RightHandSide
     aside: Aside
 
+    @property
+    def of_stages(self) -> None:
+        """Meshes are corrected by arrays."""
+
     def within(self, low: float, high: float) -> AsideCode:
         """The same: it keeps to its side of breakpoints."""
         return self

@@ -8,6 +8,7 @@ from cupy_device import DEVICE
 from cupy_stand_in import installed
 
 import parscan
+from parscan._ivp.methods.collocation import Collocation
 
 pytestmark = [pytest.mark.slow, pytest.mark.emulator, pytest.mark.skipif(MISSING is not None, reason=MISSING or "")]
 
@@ -97,3 +98,46 @@ def test_an_ensemble(cupy, members):
     assert len(DEVICE.launched) <= 6
     assert launches() - before <= 100
     assert sum(COUNTS.reads.values()) <= 30
+
+
+def on_mesh(cupy, guess=None, batch=(), **options):
+    """Van der Pol's equation by Radau on a mesh, and the launches of the solve: all, and those of parscan's texts."""
+
+    def fun(t, y, mu):
+        x, v = y[0], y[1]
+        return cupy.stack([v, mu * ((1 - x * x) * v) - x])
+
+    y0, mu = cupy.asarray(np.tile([2.0, 0.0], (*batch[::-1], 1)).T), 1.5
+    given = {"method": "Radau", "rtol": 1e-6, "atol": 1e-8, "compile": True, "guess": guess} | options
+    before, loaded = launches(), len(DEVICE.launched)
+    sol = parscan.solve_ivp(fun, (0, 3), y0, args=(cupy.linspace(1, 2, batch[0]) if batch else mu,), **given)
+    assert sol.success, sol.message
+    assert sol.compiled
+    return sol, launches() - before, len(DEVICE.launched) - loaded
+
+
+@pytest.mark.parametrize("batch", [(), (4,)])
+def test_an_iteration_on_a_mesh(cupy, batch, monkeypatch):
+    """One launch evaluates all stages with their Jacobians, one condenses them, and a few correct them."""
+    counts, correct = [], Collocation.correct
+
+    def counted(*arguments):
+        before, loaded = launches(), len(DEVICE.launched)
+        found = correct(*arguments)
+        names = [name for name, _, _ in DEVICE.launched[loaded:]]
+        counts.append((launches() - before, names.count("parscan_kernel")))
+        return found
+
+    monkeypatch.setattr(Collocation, "correct", counted)
+    sol, _, _ = on_mesh(cupy, batch=batch)
+    assert len(counts) == sol.iterations > 1
+    assert {own for _, own in counts} == {3}
+    assert max(every for every, _ in counts[1:]) <= (13 if batch else 11)
+
+
+def test_a_single_problem_on_a_mesh(cupy):
+    """Whatever the length of the mesh."""
+    for options in ({}, {"rtol": 1e-10, "atol": 1e-12}):
+        sol, count, _ = on_mesh(cupy, **options)
+        assert sol.nfev <= 20
+        assert count <= 1000

@@ -11,7 +11,7 @@ from device_kernels import around, calls, doubles, needs_libdevice
 
 from parscan._recorded.linearised import values_and_entries
 from parscan._recorded.native.device import KNOWN, ptx
-from parscan._recorded.native.device_points import points
+from parscan._recorded.native.device_points import points, stages
 from parscan._recorded.native.text import UnsupportedError
 from parscan._recorded.record import record
 from parscan._recorded.single import in_single
@@ -118,6 +118,70 @@ def test_members_have_parameters_of_their_own(members, dtype):
 def test_complex_states_are_pairs(n, dtype):
     problem = Evaluated((lambda t, y, k: 1j * k * y * np.roll(y, 1) + np.exp(y) * np.cos(t), n), dtype, 20, pairs=True)
     problem.check(problem.kernel())
+
+
+def at_stages(name, dtype, intervals, count, members=0, pairs=False, change=None):
+    """Compare the kernel of stages with NumPy; its memory is surrounded by numbers that must not change."""
+    problem = Evaluated(name, dtype, intervals * count, members, pairs)
+    each, rng = max(members, 1), np.random.default_rng(count)
+    shape = problem.y.shape[1:]
+    t = problem.t.reshape(intervals, count)
+    y = rng.normal(size=(intervals + 1, each, *shape)).astype(dtype)
+    slopes = rng.normal(size=(intervals, count, each, *shape)).astype(dtype)
+    lengths, matrix = rng.uniform(0.1, 0.3, intervals).astype(dtype), rng.normal(size=(count, count)).astype(dtype)
+    states = y[:-1, None] + lengths.reshape(-1, *[1] * (slopes.ndim - 1)) * np.einsum("ij,pj...->pi...", matrix, slopes)
+    problem.y = states.reshape(-1, *shape).astype(dtype)
+    values, matrices = problem.expected()
+    values = values.reshape(slopes.shape) - slopes
+    expected = [
+        np.moveaxis(one.reshape(intervals, count, each, *one.shape[rest:]), 2, 1).reshape(-1, count, *one.shape[rest:])
+        for one, rest in ((values, 3), (matrices, 1))
+    ]
+    memories, found = zip(*(around(np.zeros(one.shape, dtype)) for one in expected), strict=True)
+    kernel = stages(problem.places.program, problem.places, of_members=bool(members), pairs=pairs)
+    kernel = change(kernel) if change else kernel
+    points_ = intervals * count * each
+    order = np.random.default_rng(0).permutation(-(-points_ // 64) * 64)
+    kernel.host()(order, points_, each, count, t, lengths, matrix, y, slopes, problem.k, *found)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=200 * np.finfo(dtype).eps, atol=100 * np.finfo(dtype).eps)
+    for memory in memories:
+        assert (memory[:30] == 77).all()
+        assert (memory[-30:] == 77).all()
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("members", [0, 1, 5])
+@pytest.mark.parametrize(("name", "intervals", "count"), [("ring of 3", 1, 1), ("lorenz", 7, 3), ("ring of 8", 5, 4)])
+def test_stages_of_intervals(name, intervals, count, members, dtype):
+    at_stages(name, dtype, intervals, count, members)
+
+
+def test_stages_of_complex_states():
+    at_stages((lambda t, y, k: 1j * k * y * np.roll(y, 1) + np.exp(y) * np.cos(t), 2), "float64", 4, 3, 2, pairs=True)
+
+
+OF_STAGES = {
+    "the length of another interval": (
+        r"getelementptr i8, ptr %lengths, i64 (%\w+)",
+        "getelementptr i8, ptr %lengths, i64 0",
+    ),
+    "a stage too few": (r"icmp slt i64 (%i\w+), %stages", r"icmp slt i64 \1, %members"),
+    "not less the slopes": ("fsub double", "fadd double"),
+}
+
+
+@pytest.mark.parametrize("fault", OF_STAGES)
+def test_faults_of_stages_are_found(fault):
+    right, wrong = OF_STAGES[fault]
+
+    def change(kernel):
+        lines = tuple(re.sub(right, wrong, line) for line in kernel.lines)
+        assert lines != kernel.lines
+        return replace(kernel, lines=lines)
+
+    with pytest.raises(AssertionError):
+        at_stages("lorenz", "float64", 7, 3, 2, change=change)
 
 
 FAULTS = {
