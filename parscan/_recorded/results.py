@@ -107,11 +107,24 @@ def pair_entered_anew(graph: Graph, name: str, dtype: numpy.dtype[Any], pair: tu
 
 def _new_pairs(graph: Graph, name: str, dtype: numpy.dtype[Any], one: Any, other: Any) -> tuple[int, ...]:
     """The same of several elements, without a call for each."""
-    table, fixed, others, latest = graph.scalars[name], graph.fixed, graph.others, graph.latest
+    table, first, second, times = graph.scalars[name], one, other, 0
+    if type(one) is tuple:
+        first, times = one[0], len(one)
+        if one[-1] != first or one.count(first) != times:
+            first = None
+    if type(other) is tuple:
+        second, times = other[0], len(other)
+        if other[-1] != second or other.count(second) != times:
+            second = None
+    if first is not None and second is not None:  # all pairs are the same
+        row = first, second
+        node = table.get(row)
+        if node is None:
+            node = table[row] = pair_entered_anew(graph, name, dtype, row)
+        return (node,) * times
+    fixed, others, latest = graph.fixed, graph.others, graph.latest
     nodes = []
-    for row in zip(
-        one if type(one) is tuple else repeat(one), other if type(other) is tuple else repeat(other), strict=False
-    ):
+    for row in _rows(one, other):
         node = table.get(row)
         if node is None:
             first, second = row
@@ -131,16 +144,28 @@ def _new_pairs(graph: Graph, name: str, dtype: numpy.dtype[Any], one: Any, other
     return tuple(nodes)
 
 
+def _rows(one: Any, other: Any) -> list[tuple[int, int]]:
+    """Pairs of elements; an int is paired with all of the other operand."""
+    if type(one) is not tuple:
+        return [(one, second) for second in other]
+    if type(other) is not tuple:
+        return [(first, other) for first in one]
+    return list(zip(one, other, strict=True))
+
+
 def single_entered_anew(graph: Graph, name: str, dtype: numpy.dtype[Any], operand: Any) -> Any:
     """The same for one operand."""
     if type(operand) is not tuple:
         return entered_anew(graph, name, dtype, (operand,))
     table, fixed, latest = graph.scalars[name], graph.fixed, graph.latest
-    nodes = []
-    for row in zip(operand, strict=True):
+    first, count = operand[0], len(operand)
+    is_same = count > 2 and operand[-1] == first and operand.count(first) == count  # it takes as long as two elements
+    nodes: Any = []
+    for one in operand[:1] if is_same else operand:
+        row = (one,)
         node = table.get(row)
         if node is None:
-            if fixed[row[0]]:
+            if fixed[one]:
                 node = entered_anew(graph, name, dtype, row)
                 latest = graph.latest
             else:
@@ -153,12 +178,26 @@ def single_entered_anew(graph: Graph, name: str, dtype: numpy.dtype[Any], operan
         nodes.append(node)
     if len(fixed) > graph.limit:
         raise TooLarge
-    return tuple(nodes)
+    return tuple(nodes * count if is_same else nodes)
 
 
 def _new_tuple(graph: Graph, name: str, dtype: numpy.dtype[Any], operands: tuple[Any, ...], data: Any) -> Any:
     """The same of several elements."""
-    table, nodes = graph.scalars[_table(name, dtype, data)], []
+    table, nodes, only, times = graph.scalars[_table(name, dtype, data)], [], [], 1
+    for one in operands:
+        if type(one) is not tuple:
+            only.append(one)
+            continue
+        first, times = one[0], len(one)
+        if one[-1] != first or one.count(first) != times:
+            break
+        only.append(first)
+    else:  # all elements are the same
+        row = tuple(only)
+        node = table.get(row)
+        if node is None:
+            node = table[row] = entered_anew(graph, name, dtype, row, data)
+        return (node,) * times
     for row in zip(*[one if type(one) is tuple else repeat(one) for one in operands], strict=False):
         node = table.get(row)
         if node is None:

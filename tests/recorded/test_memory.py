@@ -1,13 +1,14 @@
 """Memory of recording arrays: what is written to a view is in the array, and nowhere else."""
 
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
 
 from parscan._recorded.array import QUICK
 from parscan._recorded.functions import SIMPLE
-from parscan._recorded.record import record
+from parscan._recorded.record import NotRecordedError, record
 
 SHAPES = [(1,), (1, 1), (2,), (1, 4), (2, 2), (3, 1, 2), (20,)]
 """Arrays of one element, of a few, and of many are recorded differently."""
@@ -171,6 +172,63 @@ def test_numbers_are_first_or_second(name, shape, rng):
     np.testing.assert_allclose(found, [function(one) for one in y], rtol=1e-14)
 
 
+def several(z):
+    """Operations with one, two and three operands."""
+    for _ in range(3):
+        a = 0.9 * np.sin(z) + 0.1 * np.cos(z) - np.maximum(z, 0.3) * np.hypot(z, z)
+        z = np.where((z > 0.2) & (z < a), 0.5 * a, 1.0 * np.where(z > 0.4, 0.3, z)) + a
+    return z
+
+
+def of_equal(y, times):
+    """On an array whose elements are all one node."""
+    return several(np.stack([y] * times)).sum(0)
+
+
+def of_alike(y, times):
+    """On an array whose first element and last one are one node, and others are not."""
+    return several(np.stack([y, *[y + 1.0] * (times - 2), y])).sum(0)
+
+
+@pytest.mark.parametrize("times", [2, 3, 8])
+@pytest.mark.parametrize("function", [of_equal, of_alike])
+def test_equal_elements_are_evaluated_once(function, times, rng):
+    y = rng.standard_normal((5, 1))
+    program = record(partial(function, times=times), [y[0]]).program
+    np.testing.assert_allclose(program(y)[0], [function(one, times) for one in y], rtol=1e-13)
+    one = record(several, [y[0]]).program.operations
+    assert program.operations <= (1 if function is of_equal or times == 2 else 2) * one + 2 * times
+
+
+def test_equal_elements_take_no_calls_each():
+    few, more = (calls_of_a_record((1,), lambda y, times=times: several(np.stack([y] * times))[0]) for times in (3, 12))
+    assert more <= few + 50
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (3,), (17,)], ids=str)
+def test_conditions_are_combined(shape, rng):
+    y = rng.standard_normal((6, *shape))
+
+    def function(z):
+        c, d = z > 0.1, z < 0.5
+        found = [
+            c & d,
+            c | d,
+            c ^ d,
+            c & True,
+            False | d,
+            np.logical_and(c, d),
+            c & np.array(True),
+            c & (z[..., None] > 0)[..., 0],
+        ]
+        return np.stack([np.where(one, z, 2.0 * z) for one in found])
+
+    found = record(function, [y[0]]).program(y)[0]
+    np.testing.assert_array_equal(found, [function(one) for one in y])
+    with pytest.raises(NotRecordedError, match="bits"):
+        record(lambda z: z * ((z > 0.1) & 3), [y[0]])
+
+
 def many(y):
     """A thousand operations."""
     a, b = y[..., 0], y[..., 1:]
@@ -180,17 +238,17 @@ def many(y):
     return a + b[..., 0]
 
 
-def calls_of_a_record(shape):
-    """Calls of functions, Python's and those of C, while `many` is recorded."""
+def calls_of_a_record(shape, function=many):
+    """Calls of functions, Python's and those of C, while a function is recorded."""
     counted = [0]
 
     def count(frame, event, argument):
         counted[0] += event in ("call", "c_call")
 
-    record(many, [np.ones(shape)])
+    record(function, [np.ones(shape)])
     sys.setprofile(count)
     try:
-        record(many, [np.ones(shape)])
+        record(function, [np.ones(shape)])
     finally:
         sys.setprofile(None)
     return counted[0]
