@@ -60,7 +60,13 @@ GREAT = 1000.0
 """Error in tolerances with which it is asked before further marches whether rounding causes it."""
 
 CAUSES = 0.1
-"""Share of an error that a change of the start by one rounding must cause, so that tighter tolerances do not help."""
+"""
+Share of an error that a change of the start by one rounding must cause, so that tighter tolerances do not help. Where
+it causes `BAD` errors, no method finds the solution.
+"""
+
+NUDGES = 1.0, -2.0
+"""Roundings by which the start is changed, one after the other: steps may take a small change back by chance."""
 
 BRIEF = 20_000
 """Evaluations by a march up to which tighter tolerances are tried nevertheless: where the function jumps, rounding may
@@ -311,7 +317,7 @@ def _known(march: March) -> Known:
 
 def _improved(march: March, found: Solved, events: tuple[Event, ...]) -> Solved:
     """What is found by further marches, if they are needed."""
-    known, before, is_asked, least = _known(march), inf, False, 0.0
+    known, before, asked, rounding, least = _known(march), inf, 0.0, 0.0, 0.0
     if are_alike(found.end, found.course.path.steps):
         found = _confirmed(march, found, events)
     for _ in range(MARCHES):
@@ -319,10 +325,10 @@ def _improved(march: March, found: Solved, events: tuple[Event, ...]) -> Solved:
         if found.error <= 1.0 or (found.error <= FAR and (is_slow or known.is_vain(march.problem.span, found.share))):
             known.vain = (march.problem.span, found.share) if found.error > 1.0 and is_slow else known.vain
             return found
-        if not is_asked and (is_slow or found.end > GREAT) and found.course.evaluations > BRIEF:
-            if _is_rough(march, found):
+        if not asked and (is_slow or found.end > GREAT) and found.course.evaluations > BRIEF:
+            asked, rounding = found.share, _by_rounding(march, found)
+            if rounding > CAUSES * found.end:
                 return replace(found, is_rough=True)
-            is_asked = True
         wanted = found.share * min(SPARE / found.error if isfinite(found.error) else 1.0, 1 / LOOSER)
         share = max(wanted, least, least_of(march.method) / march.problem.rtol)
         if share >= found.share / 2:
@@ -337,7 +343,9 @@ def _improved(march: March, found: Solved, events: tuple[Event, ...]) -> Solved:
             least = BACK * share
         else:
             before, found = found.error, replace(further, evaluations=evaluations)
-    return replace(found, is_rough=found.end > FAR and not is_asked and _is_rough(march, found))
+    if found.end > FAR and asked != found.share:
+        rounding = _by_rounding(march, found)
+    return replace(found, is_rough=found.end > FAR and rounding > min(CAUSES * found.end, BAD))
 
 
 def are_alike(end: float, steps: int) -> bool:
@@ -376,12 +384,16 @@ def _further(march: March, found: Solved, share: float, events: tuple[Event, ...
     return again if again.error < pair.error else pair
 
 
-def _is_rough(march: March, found: Solved) -> bool:
-    """Whether changes of the start by one rounding cause errors of the size that is found."""
-    problem, course = march.problem, found.course
+def _by_rounding(march: March, found: Solved) -> float:
+    """The error at the end, in tolerances, that changes of the start by roundings cause; 0 if it is not known."""
+    problem, course, error = march.problem, found.course, 0.0
     largest = problem.xp.max(problem.xp.abs(course.path.y), axis=0)
-    nudged = march.run(found.share, course.stop, is_read=False, nudge=2.0**-52 * largest)
-    return not nudged.failed and at_end(problem, course, nudged) > CAUSES * found.end
+    for roundings in NUDGES:
+        nudged = march.run(found.share, course.stop, is_read=False, nudge=roundings * 2.0**-52 * largest)
+        error = max(error, 0.0 if nudged.failed else at_end(problem, course, nudged))
+        if error > min(CAUSES * found.end, BAD):
+            break
+    return error
 
 
 def _crossing(march: March, course: Course) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..._arrays.counts import counted
 from ..._arrays.namespace import Array
-from ..core.failures import UNEXPLAINED
+from ..core.failures import ROUNDING, UNEXPLAINED
 from ..core.pace import OF_JUMPS
 from ..core.polynomial import PiecewisePolynomial
 from ..core.problem import Problem
@@ -19,10 +19,8 @@ from .march import Course, March, Output
 from .path import Path
 from .solvers import EXPLICIT, METHODS
 
-ROUNDING = ": changes by rounding grow to such errors along the solution, as in chaos, and no tolerance prevents it"
 JUMPING = f": `fun` jumps to and fro, steps cross a switch that the state triggers again and again; {OF_JUMPS}"
 """Why a large error is left."""
-
 
 STIFF, REASONS = "the problem is stiff", {METHODS[EXPLICIT]: "the Taylor series ends there"}
 """Why another method goes on, by its name."""

@@ -34,3 +34,6 @@ UNEXPLAINED = (
     "`jumps` should name"
 )
 """Why an error of so many tolerances may be left."""
+
+ROUNDING = ": changes by rounding grow to such errors along the solution, as in chaos, and no tolerance prevents it"
+"""Why it is left although the solve is a success."""

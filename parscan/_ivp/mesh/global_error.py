@@ -71,6 +71,12 @@ class Grown:
         return _sizes(self.roundings, self.unit, self.largest)
 
     @property
+    def share_of_state(self) -> float:
+        """The error of the last state as a share of the largest size of its component."""
+        xp = array_namespace(self.errors)
+        return float(xp.max(ratio(xp, xp.abs(self.errors[-1, ...]), self.largest)))
+
+    @property
     def excess(self) -> float:
         """Factor by which the errors are too large."""
         return excess(self.sizes, self.floors)

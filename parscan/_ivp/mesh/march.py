@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from math import isfinite, nan
+from math import inf, isfinite, nan
 
-from ..._arrays.namespace import Array, all_finite, quiet
+from ..._arrays.namespace import Array, all_finite, machine_epsilon, quiet
 from ..._engine.termination import Failure, Termination
 from ..coarse.steps import CoarseSolution
 from ..coarse.warm_start import from_guess
@@ -30,6 +30,14 @@ FAR, REPEATS, LEAST, MOST, TIGHTEST = 10.0, 3, 1e-3, 0.1, 3e-14
 """
 Error of the last state, in tolerances, from which on the span is solved again, as errors grow from window to window:
 number of such solves, factors on the tolerances from one to the next, and their smallest relative tolerance.
+"""
+
+LARGE, SATURATED, LOCAL, SPARE, FARTHEST = 0.01, 100.0, 1e-3, 0.1, 1e-7
+"""
+Where errors are more than the first share of the solution, and rounding grows so far that they would have grown to so
+many times the estimated ones, these are as large as the solution can be, and say little: the growth of rounding tells
+the tolerances that are needed. Such errors of intervals are about the next share of the tolerances. A tenth of what is
+needed is tried, and no smaller factor on the tolerances than the last one.
 """
 
 STUCK_WINDOWS, STUCK_SHARE = 12, 1e-4
@@ -83,6 +91,18 @@ class Record:
         error, floor = (float(some[-1][-1]) for some in (self.sizes, self.floors)) if self.sizes else (nan, nan)
         return above(error, floor, FAR)
 
+    def needed(self, tightest: float) -> float:
+        """
+        Factor on the tolerances, of which that is the smallest relative one, with which the error would not be large.
+
+        Infinite where the estimated error tells that better.
+        """
+        if not self.sizes or self.grown is None or self.grown.share_of_state < LARGE:
+            return inf
+        error, floor = (float(some[-1][-1]) / self.share for some in (self.sizes, self.floors))
+        supposed = LOCAL * floor * tightest / machine_epsilon("float64")
+        return FAR / supposed if self.share * supposed > SATURATED * error else inf
+
     @property
     def chatters(self) -> bool:
         """Whether it failed because the right-hand side jumps to and fro."""
@@ -98,18 +118,23 @@ def solve(task: Task, span: tuple[float, float], y0: Array, reached: Reached | N
     record = _solved(task, span, y0, Record(log=Log(front=span[0], reached=reached)))
     for number in range(REPEATS):
         factor = 1.0 if task.fixed or record.failure else record.excess
-        share = record.share * (max(LEAST, min(MOST, 1 / factor)) if number else 1.0)
-        if factor == 1.0 or share * task.scale.tightest < TIGHTEST:
+        needed = record.needed(task.scale.tightest)
+        is_divided = not number and needed == inf
+        share = record.share if is_divided else record.share * max(LEAST, min(MOST, 1 / factor))
+        share = share if needed == inf else min(share, max(SPARE * needed, FARTHEST))
+        if factor == 1.0 or needed < FARTHEST or share * task.scale.tightest < TIGHTEST:
             break
         further = Record(log=record.log, windows=record.windows, share=share)
         further.log.front, start = span[0], task.start
-        if not number:  # perhaps they are one window, whose nodes have small errors
+        if is_divided:  # perhaps they are one window, whose nodes have small errors
             found = joined(record.pieces)
             start = from_guess(found.resampled(found.mesh.divided(factor, task.method.order)), task.start)
         _solved(replace(task, start=start, scale=task.scale.scaled(share)), span, y0, further)
         if further.failure:
             break
         record = further
+        if needed < inf:
+            break
     return record
 
 

@@ -14,7 +14,7 @@ from ..core.mesh import Mesh
 from ..core.polynomial import PiecewisePolynomial
 from ..core.scale import Scale
 from ..core.watched import Reached
-from ..methods.defect import DEFECT_LIMIT, SAMPLES, overlooked
+from ..methods.defect import DEFECT_LIMIT, overlooked, samples_of
 from ..methods.discretisation import Discretisation, Linear
 from ..methods.newton import Iterated, iterate
 from .discontinuities import find
@@ -242,7 +242,7 @@ def _with_overlooked(task: Task, trial: PiecewisePolynomial, linear: Linear, err
     xp = trial.xp
     if float(xp.max(error)) > ACCEPTED:
         return error
-    places = task.method.output.evenly(ceil(SAMPLES / trial.intervals))
+    places = task.method.output.evenly(ceil(samples_of(task.rhs) / trial.intervals))
     found = overlooked(task.rhs, places, trial, task.scale, linear.jacobians)
     return xp.where(found > 1, DEFECT_LIMIT * found, error)
 

@@ -7,14 +7,18 @@ the estimate, so the defect is sampled at more points once the mesh is accepted.
 from __future__ import annotations
 
 from ..._arrays.namespace import Array, quiet
+from ..._functions.reads import reads_first
 from ..._functions.right_hand_side import RightHandSide
 from ..core.polynomial import PiecewisePolynomial
 from ..core.scale import Scale
 from ..core.tableaux import Places
 from .filter import filtered
 
-SAMPLES = 400
-"""Places in all intervals together, at least: pulses that are longer than a few of their distances are seen."""
+SAMPLES, OF_TIME, NUMBERS = 400, 4096, 1 << 16
+"""
+Places in all intervals together, at least: pulses that are longer than a few of their distances are seen. And their
+number where `fun` reads the time and takes many times at once, with no more than so many entries of all states.
+"""
 
 DEFECT_LIMIT = 3000.0
 """Largest accepted defect of a polynomial, times the step, in tolerances.
@@ -22,6 +26,13 @@ DEFECT_LIMIT = 3000.0
 For smooth solutions it is up to 1000 at loose tolerances and a few at others, for DOP853 up to 1400; if a step passed
 over a jump, it is 6000 to 10⁹.
 """
+
+
+def samples_of(rhs: RightHandSide) -> int:
+    """The number of places for a function."""
+    if not rhs.stacks or not reads_first(rhs.function):
+        return SAMPLES
+    return max(SAMPLES, min(OF_TIME, NUMBERS // rhs.y0.size))
 
 
 def overlooked(

@@ -10,11 +10,12 @@ from ..._arrays.namespace import Array, copy
 from ..._engine.termination import Failure, Termination
 from ..._functions.right_hand_side import RightHandSide
 from ..._reporting.plot import Stretch
-from ..core.failures import UNEXPLAINED
+from ..core.failures import ROUNDING, UNEXPLAINED
 from ..core.polynomial import PiecewisePolynomial, joined
 from ..core.problem import Problem
 from ..core.scale import Scale
 from ..mesh.accuracy import is_bad, is_coarse, largest_error, last_error, of_coarse_mesh
+from ..mesh.global_error import BAD
 from ..mesh.march import Record
 from ..mesh.window import Log, Task
 from ..methods.discretisation import Discretisation
@@ -100,7 +101,9 @@ def mesh_result(
         t,
         y,
         t if dense is None else dense.t,
-        _done(record, task.method, compiled=task.rhs.code is not None) + _hints(record, task, rhs, problem, estimate),
+        _done(record, task.method, compiled=task.rhs.code is not None)
+        + _of_rounding(record, task, dense, failure)
+        + _hints(record, task, rhs, problem, estimate),
         failure=failure,
         failed_at=reached if record.failed_at is None else record.failed_at,
         seen=seen,
@@ -125,6 +128,14 @@ def _inaccuracy(record: Record, task: Task, dense: PiecewisePolynomial | None) -
     if task.fixed or not is_bad(error, floor):
         return None
     return Failure(Termination.INACCURATE, f"the estimated error is {error:.2g} tolerances{UNEXPLAINED}")
+
+
+def _of_rounding(record: Record, task: Task, dense: PiecewisePolynomial | None, failure: Failure | None) -> str:
+    """What is said of a large error that is no failure."""
+    error, _ = last_error(record, dense.intervals if dense else 0)
+    if failure or task.fixed or not error > BAD:
+        return ""
+    return f" The estimated error at the end is {error:.2g} tolerances{ROUNDING}."
 
 
 def _seen(events: tuple[Event, ...], problem: Problem, dense: PiecewisePolynomial | None) -> Occurrences:

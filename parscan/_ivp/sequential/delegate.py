@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from math import ceil, inf
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,6 @@ from ..._arrays.namespace import Array, quiet
 from ..._engine.termination import Failure, Termination
 from ..._functions.right_hand_side import RightHandSide
 from ..._reporting.progress import Report
-from ..coarse.dop853 import interpolated
 from ..coarse.rodas3 import by_stepping
 from ..core.choice import Choice
 from ..core.evaluation import Evaluation
@@ -23,25 +22,21 @@ from ..core.problem import Problem
 from ..core.scale import Scale
 from ..core.stretches import Stretch, stretches
 from ..core.watched import reached_by
-from ..methods.defect import SAMPLES, overlooked
 from ..output.events import Watch
 from ..output.monitor import Event
 from ..result.report import build_result
 from ..result.result import IvpResult
 from ..sensitivities.derivatives import Derivatives
-from .checked import CALLS, ENDED, TIMES, WANTED, Checked, add_counts, checked
+from .checked import CALLS, ENDED, TIMES, WANTED, Checked, checked
 from .course import Course
 from .growth import may_grow
 from .on_mesh import retrace
 from .pieces import Converted, rounded
-from .pulses import MOST, with_stops
+from .pulses import MISSED, Look
 from .scipy_solvers import class_of, make, name_of
 
 LAST = 32
 """Number of nodes before a failure between which jumps are searched."""
-
-FEWER = 100
-"""Samples of `fun` between all steps, where it takes one time only."""
 
 PASSED_OVER = Failure(Termination.INACCURATE, "the steps passed over a pulse of `fun`")
 
@@ -69,50 +64,46 @@ def delegate(
         return _course(choice, problem, rhs, options, times, events, report, most_calls, is_dense=dense_output)
 
     course, within = solve(problem, choice, report)
-    stopping, looked = problem, 0
-    if choice.is_checked and choice.method == "LSODA" and course.ending in ENDED:  # its steps are the longest
-        stopping, looked = with_stops(problem, course, rhs.sequential())
-    if stopping is not problem:
-        before, (course, within) = course, solve(stopping, choice, report, TIMES * course.nfev + CALLS * MOST)
-        add_counts(course, before)
+    look = Look(problem, evaluation, rhs.sequential())
+
+    def seeing(course: Course, choice: Choice, report: Report | None, most: float) -> Course:
+        """The same solve, or one that stops where it passed over pulses."""
+        if course.ending not in ENDED or choice.is_sampled:
+            return course
+        return look.stopping(course, lambda stopping, stops: solve(stopping, choice, report, most + CALLS * stops)[0])
+
+    course = seeing(course, choice, report, TIMES * course.nfev if choice.is_checked else inf)
     found = Checked(course, choice)
     if choice.is_checked and not (choice.is_sampled and not _may_grow(course, problem, rhs)):
         found = checked(
             found,
             problem,
-            lambda other, most: solve(stopping, other, most_calls=most)[0],
+            lambda other, most: seeing(solve(look.problem, other, most_calls=most)[0], other, None, most),
             is_kept=choice.is_sampled,
         )
     course, failure = found.course, found.failure
-    course.nfev += looked
     if course.failure is not None:
         failure = _failure(course, course.failure, problem, within)
     elif choice.is_sampled and not failure:
-        failure = _of_few_steps(found, problem, evaluation)
+        failure = _of_few_steps(found, look)
+    elif look.missed > MISSED and not failure:
+        failure = PASSED_OVER
+    course.nfev += look.calls
     scale = Scale(problem.rtols, problem.atol)
     derivatives = Derivatives(lambda: retrace(evaluation, course.steps(problem.y0.dtype)), scale)
     return _result(found, failure, problem, derivatives, are_listed=events is not None)
 
 
-def _of_few_steps(found: Checked, problem: Problem, evaluation: Evaluation) -> Failure | None:
+def _of_few_steps(found: Checked, look: Look) -> Failure | None:
     """Why few steps did not suffice, so that a mesh is taken."""
     if found.error > WANTED:
         return found.inaccuracy
-    return PASSED_OVER if _passed_over(found.course, problem, evaluation) else None
+    return PASSED_OVER if look.places(found.course).size else None
 
 
 def _may_grow(course: Course, problem: Problem, rhs: RightHandSide) -> bool:
     """Whether errors of the few steps may grow; a solve that ended early has none."""
     return course.ending in ENDED and may_grow(problem, course, rhs.sequential())
-
-
-def _passed_over(course: Course, problem: Problem, evaluation: Evaluation) -> bool:
-    """Whether steps of DOP853 passed over a pulse of `fun`: the defect of its polynomials shows that."""
-    rhs, steps = evaluation.right_hand_side(), course.steps(problem.y0.dtype)
-    scale, samples = Scale(problem.rtols, problem.atol), SAMPLES if evaluation.stacks else FEWER
-    trial = interpolated(rhs, steps, scale)
-    found = overlooked(rhs, trial.tableau.evenly(ceil(samples / trial.intervals)), trial, scale)
-    return not float(np.max(found)) <= 1
 
 
 def _course(

@@ -2,79 +2,255 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import TypeAlias
 
 import numpy as np
 
 from ..._arrays.namespace import Array, quiet
+from ..._functions.evaluators import STACKED
+from ..._functions.reads import reads_first
+from ..core.evaluation import Evaluation
 from ..core.problem import Problem
 from .course import Course
 
-SAMPLES = 400
+EVERYWHERE, SAMPLES = 4096, 400
 """
-Values of `fun` along the whole solution: steps shorter than such a part of it are not looked at. With those at the ends
-of steps there are twice as many at most, or as many as the solve had: the longest steps come first.
+Values of `fun` along the whole solution where it takes many times at once, and where it takes one: pulses that are
+longer than such a part of the span are met. One by one, those that are suspicious are looked at again, with so many
+values in all at most, or as many as the solve had.
 """
+
+FINE = 16
+"""Least number of parts of a step in which a smooth function is told from a pulse."""
+
+DEGREE = 6
+"""Degree of the polynomial that stands for a smooth function: what is left beside it is a pulse."""
+
+NUMBERS = 1 << 18
+"""Largest number of entries in all values."""
 
 EDGE = 1e-6
 """Share of a step from either end within which none are taken: `fun` may jump at nodes."""
 
-SUDDEN = 1000.0
+SUDDEN, SHARE = 100.0, 1e-3
 """
-What a value is beyond the straight line between those at the ends of its step, times the step, in tolerances. Others
-are those of a smooth function; a few more stops do no harm but take time.
+What is left of the values of a step, times the step, in tolerances, and as a share of what they are beyond a straight
+line, if it is a pulse.
 """
+
+ALIKE = 0.5
+"""Share of the largest one in its step from which on a place counts as well."""
 
 TINY = float(np.finfo(float).tiny)
 """Least tolerance."""
 
-MOST = 32
-"""Largest number of places at which a solver stops."""
+MOST, LOOKS = 512, 4
+"""Largest number of places at which a solver stops, and how often they are looked for: some are behind others."""
+
+MISSED = 100.0
+"""Changes of the state, in tolerances, that are missed if pulses are passed over in spite of all stops."""
 
 
-def with_stops(problem: Problem, course: Course, fun: Callable[[float, Array], Array]) -> tuple[Problem, int]:
+@dataclass
+class Look:
     """
-    The problem with stops at the pulses that the steps of a solve passed over, or itself if there are none.
+    A look at the pulses that a solve passed over.
 
-    And the number of calls of `fun`.
+    Parameters
+    ----------
+    problem : Problem
+        With breaks at the pulses that were found.
+    evaluation : Evaluation
+        How `fun` is called.
+    fun : callable
+        It for one time, as the solvers call it.
     """
-    try:
-        with quiet():
-            places, calls = _places(problem, course, fun)
-    except Exception:  # these times and states are no solution, and `fun` need not be defined there
-        return problem, 0
-    if not places.size:
-        return problem, calls
-    known = places if problem.breaks is None else np.union1d(places, problem.breaks)
-    return replace(problem, breaks=known), calls
+
+    problem: Problem
+    evaluation: Evaluation
+    fun: Callable[[float, Array], Array]
+    calls: int = 0
+    missed: float = 0.0
+    """What the state would change by, in tolerances, without those pulses."""
+    _stacks: bool | None = field(default=None, repr=False)
+
+    def stopping(self, course: Course, solve: Callable[[Problem, int], Course]) -> Course:
+        """
+        The same solve, or one that stops at the pulses that it passed over, which the problem then has as breaks.
+
+        `solve` solves once more, a problem with so many stops. What is passed over even then is told by `missed`.
+        """
+        for number in range(LOOKS + 1):
+            places, breaks = self.places(course), self.problem.breaks
+            if not places.size or number == LOOKS:
+                break
+            known = places if breaks is None else np.union1d(places, breaks)
+            self.problem = replace(self.problem, breaks=known)
+            before, course = course, solve(self.problem, known.size)
+            course.nfev, course.njev = course.nfev + before.nfev, course.njev + before.njev
+            course.nlu += before.nlu
+            if course.ending is not before.ending:
+                break
+        return course
+
+    def places(self, course: Course) -> Array:
+        """Times at which a solver is to stop, ascending; none where `fun` does not read the time."""
+        self.missed = 0.0
+        if not reads_first(self.problem.fun) or len(course.nodes) < 2:
+            return np.empty(0)
+        try:
+            with quiet(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return self._places(course)
+        except Exception:  # these times and states are no solution, and `fun` need not be defined there
+            return np.empty(0)
+
+    def _places(self, course: Course) -> Array:
+        steps = _Steps(self.problem, np.asarray(course.nodes), np.asarray(course.states))
+        if self._stacks is None:
+            self._stacks = self.evaluation.stacks
+        if self._stacks:
+            return self._sharp(steps, self._values(steps, *steps.chosen(EVERYWHERE, FINE, NUMBERS // steps.size)))
+        groups = self._values(steps, *steps.chosen(SAMPLES, 2, NUMBERS))
+        again, sizes = [np.zeros(0, int)], [np.zeros(0)]
+        for numbers, t, values in groups:
+            largest = np.max(np.abs(_beyond_line(values)) * steps.factors(numbers), axis=(0, 2))
+            some = (largest > SUDDEN) & (t.shape[0] <= FINE)
+            again.append(numbers[some])
+            sizes.append(largest[some])
+        suspicious = np.concatenate(again)[np.argsort(-np.concatenate(sizes), kind="stable")]
+        parts = np.full(suspicious.shape, FINE)
+        further = self._values(steps, *steps.first(suspicious, parts, max(SAMPLES, course.nfev)))
+        return self._sharp(steps, [*(group for group in groups if group[1].shape[0] > FINE), *further])
+
+    def _sharp(self, steps: _Steps, groups: list[_Group]) -> Array:
+        """Times of pulses in some steps, and beside them: a pulse may end between two values."""
+        times, heights = [np.empty((0, 3))], [np.empty(0)]
+        for numbers, t, values in groups:
+            found = _sizes(values, steps.factors(numbers))
+            which = np.max(found, axis=0) > SUDDEN
+            if not which.any():
+                continue
+            some = numbers[which]
+            others = self._along(t[:, which], steps.between(some, t.shape[0]))
+            sure = np.minimum(found[:, which], _sizes(others, steps.factors(some)))
+            row, step = _peaks(sure)
+            self.missed += float(np.sum(np.mean(sure, axis=0)))
+            heights.append(sure[row, step])
+            beside = np.clip(row + np.array([-1, 0, 1])[:, None], 0, t.shape[0] - 1)
+            times.append(t[:, which][beside, step].T)
+        first = np.argsort(-np.concatenate(heights), kind="stable")[:MOST]
+        return np.unique(np.concatenate(times)[first])
+
+    def _values(self, steps: _Steps, some: Array, parts: Array) -> list[_Group]:
+        """
+        Numbers of steps, times `(m + 1, k)` and values `(m + 1, k, n)` there, for each number of parts.
+
+        The state is kept from the begin of a step: what changes within it is what `fun` does by itself, and not the
+        error of a state between the nodes, which stiff components would make large.
+        """
+        if not some.size:
+            return []
+        groups = [(some[parts == number], int(number)) for number in np.unique(parts)]
+        times = [steps.times(each, number) for each, number in groups]
+        states = [np.tile(steps.states[each], (number + 1, 1)) for each, number in groups]
+        values = self._along(np.concatenate([t.reshape(-1) for t in times]), np.concatenate(states))
+        parted = np.split(values, np.cumsum([t.size for t in times])[:-1])
+        return [(each, t, v.reshape(*t.shape, -1)) for (each, _), t, v in zip(groups, times, parted, strict=True)]
+
+    def _along(self, times: Array, states: Array) -> Array:
+        """Values of `fun` for many times and states, in the shape of the states."""
+        t, y = times.reshape(-1), states.reshape(-1, states.shape[-1])
+        if self._stacks:
+            self.calls += 1
+            values = self.problem.right_hand_side(STACKED)(t, y)
+        else:
+            self.calls += t.size
+            values = np.asarray([self.fun(one, state) for one, state in zip(t.tolist(), y, strict=True)])
+        return values.reshape(states.shape)
 
 
-def _places(problem: Problem, course: Course, fun: Callable[[float, Array], Array]) -> tuple[Array, int]:
-    """
-    Times of the pulses, sorted, and the number of calls.
+_Group: TypeAlias = tuple[Array, Array, Array]
 
-    The state is kept from the begin of a step: what changes within it is what `fun` does by itself, and not the error
-    of a state between the nodes, which stiff components would make large.
-    """
-    nodes, states = np.asarray(course.nodes), np.asarray(course.states)
-    lengths, whole = np.diff(nodes), float(np.abs(nodes[-1] - nodes[0]))
-    parts = np.ceil(np.abs(lengths) / whole * SAMPLES).astype(int)
-    steps = np.argsort(-parts, kind="stable")
-    steps = steps[(parts[steps] > 1) & (np.cumsum(parts[steps] + 1) <= max(2 * SAMPLES, course.nfev))]
-    if not steps.size:
-        return np.empty(0), 0
-    counts = parts[steps] + 1
-    ends = np.cumsum(counts)
-    begins, of = ends - counts, np.repeat(np.arange(steps.size), counts)
-    shares = np.clip((np.arange(ends[-1]) - begins[of]) / parts[steps][of], EDGE, 1 - EDGE)
-    times = nodes[steps][of] + shares * lengths[steps][of]
-    values = np.asarray([fun(t, states[k]) for t, k in zip(times.tolist(), steps[of].tolist(), strict=True)])
-    first, last = values[begins][of], values[ends - 1][of]
-    tolerances = problem.atol + problem.rtols * np.maximum(np.abs(states[steps]), np.abs(states[steps + 1]))
-    beyond = np.abs(values - first - shares[:, None] * (last - first)) / np.maximum(tolerances, TINY)[of]
-    sizes = np.abs(lengths[steps])[of] * np.max(beyond, axis=1)  # zero at the ends of each step
-    before, after = np.append(0.0, sizes[:-1]), np.append(sizes[1:], 0.0)
-    peaks = np.flatnonzero((sizes > SUDDEN) & (sizes >= before) & (sizes > after))
-    largest = peaks[np.argsort(-sizes[peaks])][:MOST]
-    return np.sort(times[largest]), int(ends[-1])
+
+class _Steps:
+    """The steps of a solve."""
+
+    def __init__(self, problem: Problem, nodes: Array, states: Array) -> None:
+        self.nodes, self.states, self.lengths, self.size = nodes, states, np.diff(nodes), states.shape[1]
+        sizes = np.maximum(np.abs(states[:-1]), np.abs(states[1:]))
+        self._tolerances = np.maximum(problem.atol + problem.rtols * sizes, TINY)
+
+    def parts(self, count: int) -> Array:
+        """Parts of each step, a power of two, of which there are `count` or more in the whole span."""
+        whole = float(np.abs(self.nodes[-1] - self.nodes[0]))
+        wanted = np.abs(self.lengths) / whole * count if whole else np.zeros(self.lengths.shape)
+        return 2 ** np.ceil(np.log2(np.maximum(wanted, 1))).astype(int)
+
+    def chosen(self, count: int, least: int, most: float) -> tuple[Array, Array]:
+        """Steps that are long enough to pass over a pulse, the longest first, and their parts."""
+        parts = self.parts(count)
+        some = np.argsort(-np.abs(self.lengths), kind="stable")
+        some = some[parts[some] > 1]
+        return self.first(some, np.maximum(least, parts[some]), most)
+
+    def first(self, some: Array, parts: Array, most: float) -> tuple[Array, Array]:
+        """The first of some steps, with no more values in all than that."""
+        fits = np.cumsum(parts + 1) <= most
+        return some[fits], parts[fits]
+
+    def times(self, some: Array, parts: int) -> Array:
+        """Times `(parts + 1, k)` in some steps."""
+        shares = np.clip(np.arange(parts + 1) / parts, EDGE, 1 - EDGE)
+        return self.nodes[some] + shares[:, None] * self.lengths[some]
+
+    def between(self, some: Array, count: int) -> Array:
+        """States `(count, k, n)` on straight lines between the ends of some steps, which vary as the solution does."""
+        shares = np.linspace(0, 1, count)[:, None, None]
+        return self.states[some] + shares * (self.states[some + 1] - self.states[some])
+
+    def factors(self, some: Array) -> Array:
+        """What values of some steps are multiplied with, `(k, n)`: the length in tolerances."""
+        return np.abs(self.lengths[some])[:, None] / self._tolerances[some]
+
+
+def _left(values: Array) -> Array:
+    """What is left of values `(m + 1, k, n)` beside polynomials."""
+    basis, columns = _basis(values.shape[0]), values.reshape(values.shape[0], -1)
+    found: Array = np.abs(columns - basis @ (basis.T @ columns)).reshape(values.shape)
+    return found
+
+
+def _sizes(values: Array, factors: Array) -> Array:
+    """What is left of them in tolerances, `(m + 1, k)`: that of the largest component; zero where it is none."""
+    left = _left(values) * factors
+    if np.max(left, initial=0.0) <= SUDDEN:
+        return np.zeros(left.shape[:2])
+    beyond = np.max(np.abs(_beyond_line(values)) * factors, axis=0)
+    found: Array = np.max(np.where((left > SHARE * beyond) & np.isfinite(left), left, 0.0), axis=2)
+    return np.where(np.max(found, axis=0) > SUDDEN, found, 0.0)
+
+
+def _peaks(found: Array) -> tuple[Array, Array]:
+    """Places where sizes `(m + 1, k)` are largest."""
+    peaks = found > np.maximum(SUDDEN, ALIKE * np.max(found, axis=0))
+    peaks[1:] &= found[1:] >= found[:-1]
+    peaks[:-1] &= found[:-1] > found[1:]
+    row, step = np.nonzero(peaks)
+    return row, step
+
+
+def _beyond_line(values: Array) -> Array:
+    """Values `(m + 1, k, n)` beyond the straight lines between the first and the last ones."""
+    shares = np.linspace(0, 1, values.shape[0])[:, None, None]
+    return values - values[:1] - shares * (values[-1:] - values[:1])
+
+
+@cache
+def _basis(count: int) -> Array:
+    """Orthonormal polynomials at evenly spaced places, `(count, DEGREE + 1)`."""
+    return np.linalg.qr(np.polynomial.legendre.legvander(np.linspace(-1, 1, count), DEGREE))[0]

@@ -153,6 +153,24 @@ def test_chaos_ends_as_a_success():
 
     sol = solve_ivp(lorenz, (0, 50), [1.0, 1.0, 1.0], "Radau", rtol=1e-8, atol=1e-8, compile=True)
     assert sol.success
+    assert "changes by rounding grow to such errors" in sol.message
+
+
+def test_errors_as_large_as_the_solution_are_not_mended_in_vain():
+    """The growth of rounding tells that tolerances that are a million times smaller would not suffice, or would."""
+
+    def lorenz(t, y):
+        return [10 * (y[1] - y[0]), y[0] * (28 - y[2]) - y[1], y[0] * y[1] - 8 / 3 * y[2]]
+
+    far, near = (
+        solve_ivp(lorenz, (0, end), [1.0, 0.0, 0.0], "Radau", rtol=1e-3, atol=1e-6, compile=False) for end in (40, 30)
+    )
+    assert not far.success
+    assert far.error_estimate > BAD
+    assert len(far.meshes) < 40
+    assert sum(far.meshes) < 10_000
+    assert near.success
+    assert near.error_estimate <= 30
 
 
 def test_a_corrected_trajectory_shares_its_mesh():
