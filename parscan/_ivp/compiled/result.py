@@ -116,6 +116,7 @@ def result_of(
             ),
             scale,
             variational=variational,
+            slides=course.slid[0] if course.slid else None,
         ),
     )
 

@@ -26,6 +26,7 @@ from ..output.dense_output import as_times
 from ..output.observation import Observation
 from .beside_breaks import beside_breaks
 from .converge_fully import close_enough, polished, with_nodes
+from .crossing import REMEDY
 from .followed import beside_crossings, followed, reject_crossings
 from .forcing import Forcing
 from .gradient import by_forcing, by_parameters, of_parameters
@@ -70,7 +71,8 @@ class Derivatives:
 
     Before each use, `fun` is checked to still reproduce the trajectory within `scale`, unless `scale` is None, or a
     trajectory that may not have settled did not stand this from the first. `fun` is the right-hand side on stacked
-    states where it is known; `variational` solves variational equations instead.
+    states where it is known; `variational` solves variational equations instead. If the solution stays on a threshold,
+    from the time `slides` on, there are no derivatives.
     """
 
     def __init__(
@@ -81,8 +83,10 @@ class Derivatives:
         variational: Variational | None = None,
         *,
         settles: bool = True,
+        slides: float | None = None,
     ) -> None:
-        self._find, self._scale, self.fun, self._variational = find, scale, fun, variational
+        self._find = find if slides is None else partial(_reject_slide, slides)
+        self._scale, self.fun, self._variational = scale, fun, variational if slides is None else None
         self._refined: Trajectory | None = None
         self._settles = settles
         self._touch = TOUCH if scale is None else touch_of(scale.tightest)
@@ -259,6 +263,14 @@ class Derivatives:
         t = trajectory.solution.t
         span = abs(float(t[-1] - t[0]))
         return float(array_namespace(total).max(total)) / span if span else math.nan
+
+
+def _reject_slide(time: float) -> Trajectory:
+    """Raise for a solution that slides."""
+    raise RuntimeError(
+        f"from t = {time:.6g} on, the solution stays on a threshold of `fun` and slides along it, with a mean of the "
+        f"slopes on both sides (Filippov): derivatives of such solutions are not found. {REMEDY}"
+    )
 
 
 class _Course:

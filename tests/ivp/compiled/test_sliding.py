@@ -188,3 +188,36 @@ def test_a_function_that_differs_on_the_switch_is_found_out():
 
     with pytest.raises(TypeError, match="cannot be compiled"):
         solve(fun, (0.0, 20.0), [2.0])
+
+
+SLIDES = {
+    "relay": (lambda t, y, a, b: np.stack([np.where(y[0] < b, a, -1.0), y[0] - y[1]]), (1.3, 0.7)),
+    "along a line": (lambda t, y, a, b: np.stack([y[1], np.where(y[0] + y[1] > b, -2 * a, 2 * a)]), (1.0, 0.5)),
+    "stick": (lambda t, y, a, b: np.stack([y[1], -y[0] - a * np.sign(y[1] - b)]), (1.5, 0.3)),
+}
+
+
+@pytest.mark.parametrize("name", SLIDES)
+def test_solutions_that_slide_have_no_derivatives(name):
+    """They stay on a threshold; Jacobians of either side say nothing of that. Repeated solves know it, too."""
+    fun, args = SLIDES[name]
+    for repeat in range(3):
+        sol = solve_ivp(
+            fun, (0, 3), [0.0, 0.4], t_eval=[1.0, 3.0], args=(args[0] + 0.01 * repeat, args[1]), rtol=1e-6, compile=True
+        )
+        assert "Filippov" in sol.message
+        g = np.ones_like(sol.y)
+        for derivative in (
+            lambda sol=sol, g=g: sol.gradient(g),
+            lambda sol=sol, g=g: sol.gradient(g, "b"),
+            lambda sol=sol, g=g: sol.adjoint(g),
+            lambda sol=sol: sol.jacobian(),
+            lambda sol=sol: sol.jacobian("y0"),
+            lambda sol=sol: sol.tangent(y0=np.eye(2)),
+            lambda sol=sol: sol.tangent(lambda t, y, a, b: y),
+            lambda sol=sol: sol.lyapunov,
+        ):
+            with pytest.raises(RuntimeError, match="stays on a threshold of `fun` and slides along it"):
+                derivative()
+    before = solve_ivp(fun, (0, 0.01), [0.0, 0.4], args=args, rtol=1e-6)
+    assert np.isfinite(before.gradient(np.ones_like(before.y), "b"))
