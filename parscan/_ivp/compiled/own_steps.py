@@ -1,4 +1,4 @@
-"""Adjoints of compiled stiff solutions: those of Radau IIA on their steps, exactly, by machine code."""
+"""Adjoints and tangents of compiled stiff solutions: those of Radau IIA on their steps, exactly, by machine code."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from ..core.problem import Problem
 from ..sensitivities.recorded_gradient import entering
 from .discrete_adjoint import FAR, MOST, MOST_NUMBERS, Backwards, kinks_of, shorter
 from .parts import wide
+from .recorded import STATE
 
 if TYPE_CHECKING:
-    from ..._recorded.native.given_steps import OnSteps
+    from ..._recorded.native.given_steps import OnSteps, TangentsOnSteps
     from ..._recorded.record import Recording
 
 OTHERWISE = 0.02
@@ -22,6 +23,9 @@ OTHERWISE = 0.02
 
 PER_CUBE = 2e-10
 """Seconds of a step for the third power of the rows of its linear system, about: it has all stages in one."""
+
+PER_TANGENT = 0.2
+"""Time that each tangent takes, as a share of that."""
 
 SHORT, LONGEST = 0.005, 0.1
 """
@@ -68,33 +72,83 @@ def on_own_steps(
     NoCodeError
         If there is no machine code, or it does not pay, or takes long, or the solution passes a kink.
     """
-    from ..._recorded.state_switches import passes_kinks  # noqa: PLC0415 - slow to import
-
     xp, (times, _), n = problem.xp, solution, steps.y.shape[1]
-    count = parts * (steps.t.shape[0] - 1)
     width = sum(recording.arguments[number].size for number in numbers)
+    _reject_long(parts * (steps.t.shape[0] - 1), n, width, (STAGES + 1) * n, longest)
+    code, given = _code(recording, numbers), _given(problem, steps, parts, parameters)
+    gradients = xp.astype(xp.permute_dims(grad_y, (1, 0)), xp.float64)
+    found = code(*given, times, gradients)
+    if found is None:
+        raise NoCodeError("has another solution on these steps")
+    _reject_others(problem, recording, parameters, steps, parts, found.states)
+    if not (all_finite(found.adjoint) and all_finite(found.sums)):
+        raise NoCodeError("has an adjoint that is not finite")
+    return Backwards(given[0], found.adjoint, found.sums)
+
+
+def tangents_on_own_steps(
+    problem: Problem, recording: Recording, parameters: tuple[Any, ...], numbers: tuple[int, ...], steps: Steps,
+    parts: int, times: Array, longest: float, *, by_start: bool,
+) -> Array:  # fmt: skip
+    """
+    Derivatives `(m, n, k)` of the states at some times by arguments, and by the initial state, on the same steps.
+
+    It is for what `on_own_steps` is for, and raises the same.
+    """
+    n = steps.y.shape[1]
+    width = sum(recording.arguments[number].size for number in numbers) + n * by_start
+    numbers_of = (STAGES + 1) * n * (width + 1)
+    _reject_long(parts * (steps.t.shape[0] - 1), n, width, numbers_of, longest / (1 + PER_TANGENT * width))
+    code = _code(recording, numbers, "by start" if by_start else "tangents")
+    found = code(*_given(problem, steps, parts, parameters), times)
+    if found is None:
+        raise NoCodeError("has another solution on these steps")
+    states, tangents = found
+    _reject_others(problem, recording, parameters, steps, parts, states)
+    if not all_finite(tangents):
+        raise NoCodeError("has tangents that are not finite")
+    made: Array = tangents
+    return made
+
+
+def _reject_long(count: int, n: int, width: int, numbers: int, longest: float) -> None:
+    """Raise if so many steps, with so many numbers each, take long or much memory."""
     for reason, is_so in {
         "has no steps": count < 1,
         "has too many parameters": width > MOST,
-        "has too many steps": count * n * (STAGES + 1) > MOST_NUMBERS,
+        "has too many steps": count * numbers > MOST_NUMBERS,
         "has large systems": count * (STAGES * n) ** 3 * PER_CUBE > longest,
     }.items():
         if is_so:
             raise NoCodeError(reason)
-    code, t = _code(recording, numbers), shorter(steps.t, parts)
-    states = xp.astype(wide(steps.y), xp.float64, copy=True)
-    states[0, :] = wide(problem.y0)
-    gradients = xp.astype(xp.permute_dims(grad_y, (1, 0)), xp.float64)
+
+
+def _given(problem: Problem, steps: Steps, parts: int, parameters: tuple[Any, ...]) -> tuple[Any, ...]:
+    """What code on given steps takes: times, states, parameters, and tolerances."""
+    xp = problem.xp
+    states = _filled(_from_start(problem, steps), parts)
     atol = xp.maximum(xp.asarray(problem.atol, dtype=xp.float64), xp.asarray(LEAST))
-    found = code(t, _filled(states, parts), parameters, (problem.rtols, atol), times, gradients)
-    if found is None or _differ(problem, found.states[::parts, :], states):
+    return shorter(steps.t, parts), states, parameters, (problem.rtols, atol)
+
+
+def _from_start(problem: Problem, steps: Steps) -> Array:
+    """States of the steps in double precision."""
+    states = problem.xp.astype(wide(steps.y), problem.xp.float64, copy=True)
+    states[0, :] = wide(problem.y0)
+    return states
+
+
+def _reject_others(
+    problem: Problem, recording: Recording, parameters: tuple[Any, ...], steps: Steps, parts: int, states: Array
+) -> None:
+    """Raise if states are those of another solution, or pass a kink."""
+    from ..._recorded.state_switches import passes_kinks  # noqa: PLC0415 - slow to import
+
+    if _differ(problem, states[::parts, :], _from_start(problem, steps)):
         raise NoCodeError("has another solution on these steps")
     kinks = kinks_of(recording)
-    if kinks is not None and passes_kinks(kinks, parameters, t, found.states):
+    if kinks is not None and passes_kinks(kinks, parameters, shorter(steps.t, parts), states):
         raise NoCodeError("passes a kink")
-    if not (all_finite(found.adjoint) and all_finite(found.sums)):
-        raise NoCodeError("has an adjoint that is not finite")
-    return Backwards(t, found.adjoint, found.sums)
 
 
 def _filled(states: Array, parts: int) -> Array:
@@ -118,12 +172,12 @@ def _differ(problem: Problem, found: Array, expected: Array) -> bool:
     return not bool(xp.all(xp.abs(found - expected) <= allowed))
 
 
-def _code(recording: Recording, numbers: tuple[int, ...]) -> OnSteps:
+def _code(recording: Recording, numbers: tuple[int, ...], kind: str = "adjoint") -> Any:
     """The machine code, kept with the recording; raises `NoCodeError` if it cannot be had, or does not pay."""
-    notes, key = recording.notes, ("own steps", numbers)
+    notes, key = recording.notes, ("own steps", numbers, kind)
     if key not in notes:
         try:
-            notes[key] = _made(recording, numbers)
+            notes[key] = _made(recording, numbers, kind)
         except NoCodeError as error:
             if PAYS_LATER in error.args:
                 raise
@@ -131,16 +185,15 @@ def _code(recording: Recording, numbers: tuple[int, ...]) -> OnSteps:
     found = notes[key]
     if isinstance(found, str):
         raise NoCodeError(found)
-    code: OnSteps = found
-    return code
+    return found
 
 
 PAYS_LATER = "does not pay yet"
 
 
-def _made(recording: Recording, numbers: tuple[int, ...]) -> OnSteps:
+def _made(recording: Recording, numbers: tuple[int, ...], kind: str) -> OnSteps | TangentsOnSteps:
     from ..._recorded.linearised import values_and_entries  # noqa: PLC0415 - slow to import
-    from ..._recorded.native.given_steps import OnSteps  # noqa: PLC0415
+    from ..._recorded.native.given_steps import OnSteps, Tangents, TangentsOnSteps  # noqa: PLC0415
     from ..._recorded.native.text import UnsupportedError  # noqa: PLC0415
     from ..._recorded.pullbacks import moves_jumps, pulled_back  # noqa: PLC0415
     from ..._recorded.state_switches import state_switches  # noqa: PLC0415
@@ -150,14 +203,23 @@ def _made(recording: Recording, numbers: tuple[int, ...]) -> OnSteps:
         raise NoCodeError("works on other numbers than doubles")
     if moves_jumps(recording, numbers) or switches(recording.program) or state_switches(recording.program):
         raise NoCodeError("jumps, or has a kink")
-    if not CODES.buys(("own steps", numbers, recording.program.kinds), _price(recording), OTHERWISE):
+    if not CODES.buys(("own steps", numbers, kind, recording.program.kinds), _price(recording), OTHERWISE):
         raise NoCodeError(PAYS_LATER)
+    derived: Any
     with entering():
-        linearised, pulled = values_and_entries(recording), pulled_back(recording, numbers)
-    if max(linearised.program.written, pulled.written) > LARGEST:
+        linearised = values_and_entries(recording)
+        if kind == "adjoint":
+            derived = pulled_back(recording, numbers)
+            programs = [derived]
+        else:
+            forced = tuple(values_and_entries(recording, number) for number in numbers)
+            own = tuple(recording.arguments[number].size for number in numbers)
+            width = sum(own) + (recording.arguments[STATE].size if kind == "by start" else 0)
+            derived, programs = Tangents(forced, width, own), [one.program for one in forced]
+    if max(one.written for one in (linearised.program, *programs)) > LARGEST:
         raise NoCodeError("has too many operations with its derivatives")
     try:
-        return OnSteps(linearised, pulled)
+        return OnSteps(linearised, derived) if kind == "adjoint" else TangentsOnSteps(linearised, derived)
     except UnsupportedError as error:
         raise NoCodeError(str(error)) from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from types import NoneType
@@ -23,7 +24,7 @@ from .corners import places_in
 from .discrete_adjoint import Backwards, backwards, shorter
 from .march import BUSY, FEWEST, FINISHED, ORDER, least_of
 from .march import FIRST as ATTEMPTS
-from .own_steps import LONGEST, SHORT, on_own_steps
+from .own_steps import LONGEST, SHORT, on_own_steps, tangents_on_own_steps
 from .parts import wide
 from .recorded import FIRST, STATE, Recorded
 from .solvers import EXPLICIT, MAKERS, RADAU, ROSENBROCK, stiff_method
@@ -93,7 +94,7 @@ class Variational:
         """Derivatives of the states `y` `(n, N)` at some times by parameters; raises `NoCodeError`."""
         args = self._problem.args
         plan = self._plan(params, lambda: chosen_columns(params, partial(self._problem.fun, None), args))
-        xp, found = array_namespace(y), self._solved(plan, times)
+        xp, found = array_namespace(y), self._forwards(plan, times)
         found = xp.astype(xp.permute_dims(found, (1, 0, 2)), y.dtype)
         return in_structure(plan.chosen, args, [found[..., some] for some in plan.columns])
 
@@ -179,12 +180,11 @@ class Variational:
     def tangent(self, solution: tuple[Array, Array], times: Array, start: Array) -> Array:
         """Changes `(n, m, k)` of states at some times by changes `(1, k, n)` of the start; raises `NoCodeError`."""
         plan = self._plan(START, lambda: Chosen((START,), True, {}))
-        plan.system.buy()
         (_, y), xp = solution, array_namespace(times)
         order = xp.argsort(times)
         way = self._problem.span[1] < self._problem.span[0]
         order = xp.flip(order) if way else order
-        found = self._solved(plan, xp.take(times, order)) @ xp.astype(start[0, ...].T, xp.float64)
+        found = self._forwards(plan, xp.take(times, order), buys=True) @ xp.astype(start[0, ...].T, xp.float64)
         found = xp.take(found, xp.argsort(order), axis=0)
         return xp.astype(xp.permute_dims(found, (1, 0, 2)), y.dtype)
 
@@ -211,6 +211,24 @@ class Variational:
         """Derivatives `(m, n, k)` at times in order; raises `NoCodeError`."""
         parameters = self._recorded.parameters if plan.given is None else plan.given
         return plan.system.solved(self._problem, parameters, times, self._share, self._most, is_stiff=self._is_stiff)
+
+    def _forwards(self, plan: Plan, times: Array, *, buys: bool = False) -> Array:
+        """
+        The same, of stiff solutions of their own steps, where that has machine code and is quick.
+
+        Otherwise making a solver may have to pay.
+        """
+        system = plan.system
+        if self._is_stiff and self._problem.breaks is None and self.stands():
+            given = self._recorded.parameters if plan.given is None else plan.given
+            wanted = self._steps, self._parts, times, SHORT
+            with suppress(NoCodeError):
+                return tangents_on_own_steps(
+                    self._problem, system.function, given, system.numbers, *wanted, by_start=system.by_start
+                )
+        if buys:
+            system.buy()
+        return self._solved(plan, times)
 
     def stands(self) -> bool:
         """
@@ -384,7 +402,7 @@ def _made(recording: Recording, numbers: tuple[int, ...], *, by_start: bool) -> 
     n = recording.arguments[STATE].size
     width = sum(recording.arguments[number].size for number in numbers) + n * by_start
     found = equations(recording, numbers, by_start=by_start)
-    return System(found, n, width, numbers, by_start=by_start)
+    return System(found, recording, n, width, numbers, by_start=by_start)
 
 
 def equations(recording: Recording, numbers: tuple[int, ...], *, by_start: bool) -> Recording:
@@ -419,8 +437,8 @@ class System:
 
     Parameters
     ----------
-    recording : Recording
-        Of them, with the parameters of the function.
+    recording, function : Recording
+        Of them, with the parameters of the function; and of the function.
     n, width : int
         Components of the state, and columns of its derivative.
     numbers : tuple of int
@@ -429,8 +447,11 @@ class System:
         Whether the last columns are of the initial state.
     """
 
-    def __init__(self, recording: Recording, n: int, width: int, numbers: tuple[int, ...], *, by_start: bool) -> None:
-        self._recording, self.n, self.width, self._numbers, self._by_start = recording, n, width, numbers, by_start
+    def __init__(
+        self, recording: Recording, function: Recording, n: int, width: int, numbers: tuple[int, ...], *, by_start: bool
+    ) -> None:  # fmt: skip
+        self._recording, self.function, self.n, self.width = recording, function, n, width
+        self.numbers, self.by_start = numbers, by_start
         self._is_stiff, self._has_no_radau, self._is_made, self._too_tight = False, False, False, 0.0
         self._attempts = max(FEWEST, min(ATTEMPTS, BUSY // max(recording.program.operations, 1)))
 
@@ -448,7 +469,7 @@ class System:
         xp, n, m = problem.xp, self.n, times.shape[0]
         y0 = wide(problem.y0)
         start = xp.zeros((n, 1 + self.width))
-        if self._by_start:
+        if self.by_start:
             start[:, self.width + 1 - n :] = xp.eye(n)
         if not m or float(times[-1]) == problem.span[0]:
             return xp.broadcast_to(start[None, :, 1:], (m, n, self.width))
@@ -483,8 +504,8 @@ class System:
     ) -> tuple[float | Array, float | Array]:  # fmt: skip
         """Relative and absolute tolerances; the latter are for derivatives times their parameters."""
         xp = problem.xp
-        parts = [xp.reshape(xp.asarray(parameters[number - FIRST]), (-1,)) for number in self._numbers]
-        sizes_of = xp.abs(xp.concat([*parts, *([y0] if self._by_start else [])]))
+        parts = [xp.reshape(xp.asarray(parameters[number - FIRST]), (-1,)) for number in self.numbers]
+        sizes_of = xp.abs(xp.concat([*parts, *([y0] if self.by_start else [])]))
         sizes_of = xp.where(sizes_of == 0, xp.ones_like(sizes_of), sizes_of)
         atol = xp.broadcast_to(xp.asarray(problem.atol, dtype=xp.float64), (self.n,)) * share
         own = xp.concat([atol, xp.reshape(atol[:, None] / sizes_of[None, :], (-1,))])

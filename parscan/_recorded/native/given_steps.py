@@ -1,9 +1,14 @@
-"""Radau IIA on given steps in machine code: the solution to all digits, and its adjoint, the exact one of these steps.
+"""
+Radau IIA on given steps in machine code: the solution to all digits, and its adjoint or tangents, exact of these steps.
 
 With the stages `Z_i = y + h Σ_j a_ij f(t_j, Z_j)` of a step, the last of which is the next state, and the blocks
 `M_ij = δ_ij I - h a_ij J_j`, a gradient `g` by the stages becomes, by the one linear system `Mᵀ w = g`,
 
     λ = Σ_i w_i  for the state,      Σ_j (∂f/∂θ at Z_j)ᵀ h Σ_i a_ij w_i  for parameters.
+
+Changes of the state `S` and of parameters `dθ` before a step become those of its stages by the system itself,
+
+    M Z' = S + h A (∂f/∂θ) dθ,      the last of which are those after it.
 
 (Hager, "Runge-Kutta methods in optimal control and the transformed adjoint system", Numerische Mathematik 87, 2000.)
 No second derivatives enter: the stages are solved by Newton's method until rounding is all that is left.
@@ -72,11 +77,33 @@ TIMES, STATES, KEPT, SEEDS, GIVEN, ADJOINT, FIRST = range(7)
 """Pointers: to times and states of nodes, the stages, gradients by them and by nodes, and the adjoint of nodes; then to
 parameters."""
 
-LINEARISED, PULLED = "linearised", "pulled"
+CHANGES, AT_STAGES = SEEDS, GIVEN
+"""Where tangents are wanted: those of nodes, and of stages."""
+
+LINEARISED, PULLED, FORCED = "linearised", "pulled", "forced"
 FILL, TURN, FACTORISE, SOLVE = "fill", "turn", "factorise", "solve"
 """Names of routines: `turn` writes the transposed matrix."""
 
 FACTORS = "upper", "lower", "inverse", "order"
+
+
+class Tangents(NamedTuple):
+    """
+    Tangents by some parameters, and by the initial state.
+
+    Attributes
+    ----------
+    forced : tuple of Linearised
+        `(t, y, *parameters) -> (f, entries of ∂f/∂a)` for each of the parameters `a`.
+    width : int
+        Number of the tangents: those by all numbers of the parameters come first.
+    sizes : tuple of int
+        Numbers of each parameter.
+    """
+
+    forced: tuple[Linearised, ...]
+    width: int
+    sizes: tuple[int, ...] = ()
 
 
 class GivenSteps:
@@ -87,13 +114,15 @@ class GivenSteps:
     ----------
     linearised : Linearised
         `(t, y, *parameters) -> (f, entries of ∂f/∂y)`.
-    pulled : Program
-        `(t, y, *parameters, bar) -> (bar ∂f/∂a, ...)` for some parameters.
+    pulled : Program or Tangents
+        `(t, y, *parameters, bar) -> (bar ∂f/∂a, ...)` for some parameters; or for which tangents are wanted instead.
     """
 
-    def __init__(self, linearised: Linearised, pulled: Program) -> None:
+    def __init__(self, linearised: Linearised, pulled: Program | Tangents) -> None:
         program = linearised.program
-        self._linearised, self._pulled, self._arguments = linearised, pulled, program.arguments
+        self._linearised, self._arguments = linearised, program.arguments
+        self._tangents = pulled if isinstance(pulled, Tangents) else Tangents((), 0)
+        self._pulled = () if isinstance(pulled, Tangents) else tuple(ids.size for ids in pulled.results)
         self.n, self.dtype = int(np.prod(program.arguments[1].shape)), program.arguments[1].dtype
         if any(one.dtype != np.float64 for one in program.arguments[:2]):
             raise UnsupportedError("works on other numbers than doubles")
@@ -106,9 +135,13 @@ class GivenSteps:
         parameters = [SHARED] * (len(program.arguments) - 2)
         routines = [
             routine(LINEARISED, program, LANES, [UNIT, UNIT, *parameters, UNIT, UNIT]),
-            routine(PULLED, pulled, LANES, [UNIT, UNIT, *parameters, UNIT, *[UNIT] * len(pulled.results)]),
-            self._filling(FILL), self._filling(TURN), self._factorising(), self._solving(),
-        ]  # fmt: skip
+        ]
+        if isinstance(pulled, Program):
+            results = [UNIT] * len(pulled.results)
+            routines.append(routine(PULLED, pulled, LANES, [UNIT, UNIT, *parameters, UNIT, *results]))
+        for k, one in enumerate(self._tangents.forced):
+            routines.append(routine(f"{FORCED}{k}", one.program, LANES, [UNIT, UNIT, *parameters, UNIT, UNIT]))
+        routines += [self._filling(FILL), self._filling(TURN), self._factorising(), self._solving()]
         self._module = Module(np.zeros(0), routines, fields)
         self._code = self._module.code
 
@@ -123,9 +156,13 @@ class GivenSteps:
         for name in ("trials", "changes", "slopes", "beyond", "bar"):
             fields.add(name, dtype, self.n, LANES)
         fields.add("entries", dtype, max(self._linearised.rows.size, 1), LANES)
-        for k, ids in enumerate(self._pulled.results):
-            fields.add(f"product {k}", dtype, max(ids.size, 1), LANES)
-            fields.add(f"sum {k}", dtype, max(ids.size, 1), LANES)
+        for k, size in enumerate(self._pulled):
+            fields.add(f"product {k}", dtype, max(size, 1), LANES)
+            fields.add(f"sum {k}", dtype, max(size, 1), LANES)
+        for k, one in enumerate(self._tangents.forced):
+            fields.add(f"{FORCED} {k}", dtype, max(one.rows.size, 1), LANES)
+        if self._tangents.width:
+            fields.add("driving", dtype, self.n * self._tangents.width, LANES)
         for name in ("matrix", "upper", "lower"):
             fields.add(name, dtype, shape.n * shape.size + LANES)
         for name in ("inverse", "right", "rest", "found", "more"):
@@ -207,12 +244,17 @@ class GivenSteps:
     # Text
 
     def driver(self) -> Driver:
-        """The driver, which takes so many steps forwards, and the same ones backwards."""
+        """The driver, which takes so many steps forwards, and the same ones backwards unless tangents are wanted."""
         code, count = self._code, self._code.argument("steps")
         failed = code.array(self._field("failed").pointer, WHOLE)
         before = code.variable(0.0)
         with code.for_(count) as step, code.if_(failed[0].equals(0)):
             self._forwards(step, before, failed)
+            if self._tangents.width:
+                with code.if_(failed[0].equals(0)):
+                    self._carry(step)
+        if self._tangents.width:
+            return self._module.driver()
         with code.if_(failed[0].equals(0)), code.for_(count) as place:
             self._backwards(count - 1 - place)
         return self._module.driver()
@@ -337,6 +379,35 @@ class GivenSteps:
             bar[k] = h * self._mixed(own, self._method.A.T)
         self._add_products()
 
+    def _carry(self, step: Value) -> None:
+        """The tangents of a step: of its stages, the last of which are those after it."""
+        code, width = self._code, self._tangents.width
+        h, state, changes = self._begin(step)
+        self._linearise(state, changes)
+        self._factorise(FILL, keeps=True)
+        driving = self._field("driving", LANES)
+        first = 0
+        for k, (one, size) in enumerate(zip(self._tangents.forced, self._tangents.sizes, strict=True)):
+            own = self._field(f"{FORCED} {k}", LANES)
+            given = [*self._pointers("times", "trials"), *self._parameters(), *self._pointers("slopes")]
+            self._module.call(f"{FORCED}{k}", *given, own.pointer)
+            for entry, (row, column) in enumerate(zip(one.rows.tolist(), one.columns.tolist(), strict=True)):
+                driving[row * width + first + column] = own[entry]
+            first += size
+        tangents = self._given(CHANGES).after(step * (self.n * width))
+        following = tangents.after(self.n * width)
+        stages = self._given(AT_STAGES, LANES).after(step * (self.n * width))
+        with code.for_(width) as column:
+            for k in self._components():
+                place = k * width + column
+                change = h * self._mixed(driving[place], self._method.A) + tangents[place]
+                self._at_stages("right", k)[0] = self._only_stages(change)
+            self._solve_finely()
+            for k in self._components():
+                found, place = self._only_stages(self._at_stages("found", k)[0]), k * width + column
+                stages[place] = found
+                following[place] = found.element(STAGES - 1)
+
     def _solve_finely(self) -> None:
         """Solve the system, and improve the solution by that for the residual."""
         code, shape = self._code, self._shape
@@ -357,12 +428,12 @@ class GivenSteps:
 
     def _add_products(self) -> None:
         """Products of the gradients by slopes with derivatives by parameters, added to their sums."""
-        names = [f"product {k}" for k in range(len(self._pulled.results))]
+        names = [f"product {k}" for k in range(len(self._pulled))]
         given = [*self._pointers("times", "trials"), *self._parameters(), self._field("bar").pointer]
         self._module.call(PULLED, *given, *self._pointers(*names))
-        for k, ids in enumerate(self._pulled.results):
+        for k, size in enumerate(self._pulled):
             total, product = (self._field(f"{name} {k}", LANES) for name in ("sum", "product"))
-            for row in each(self._code, ids.size, 0, 1, ids.size <= 2):
+            for row in each(self._code, size, 0, 1, size <= 2):
                 total[row] = total[row] + product[row]
 
 
@@ -430,25 +501,91 @@ class OnSteps:
         states, adjoint, kept = np.array(y, float), np.empty((steps + 1, n)), np.empty((steps, n, LANES))
         seeds, given = _spread(t, times, gradients)
         adjoint[-1] = given[-1]
-        others = [
-            np.ascontiguousarray(one, dtype=argument.dtype)
-            for one, argument in zip(parameters, self._arguments[2:], strict=True)
-        ]
-        arrays = [np.ascontiguousarray(t, dtype=float), states, kept, seeds, given, adjoint, *others]
-        memory = self._machine.memory()
-        views = self._machine.views(memory)
-        views["pointers"][:] = [address(one) for one in arrays]
-        views["tolerances"][:], views["limits"][:] = tolerances
-        views["enough"][0] = ROUNDINGS * np.finfo(float).eps / np.min(tolerances[0])
-        self._machine.run(memory, steps)
-        if views["failed"][0]:
+        views = _run(self._machine, self._arguments, [t, states, kept, seeds, given, adjoint], parameters, tolerances)
+        if views is None:
             return None
         sums = [views[f"sum {k}"][:size, :STAGES].sum(axis=1) for k, size in enumerate(self._numbers)]
         return Found(states, adjoint, np.concatenate([np.empty(0), *sums]))
 
 
-def _written(linearised: Linearised, pulled: Program) -> GivenSteps:
-    pay("solver", SOLVER + OF_SOLVER * (linearised.program.operations + pulled.operations))
+class TangentsOnSteps:
+    """
+    Tangents of a recorded function on given steps, compiled. Several threads may use it at the same time.
+
+    Parameters
+    ----------
+    linearised : Linearised
+    tangents : Tangents
+        As `GivenSteps` takes them.
+
+    Raises
+    ------
+    UnsupportedError
+        If there is no machine code for it.
+    """
+
+    def __init__(self, linearised: Linearised, tangents: Tangents) -> None:
+        every = (linearised, *tangents.forced)
+        programs = [one.program for one in every]
+        places = tuple((one.rows.tobytes(), one.columns.tobytes()) for one in every)
+        key = "given tangents", *map(structure, programs), places, tangents.width, tangents.sizes
+        made, _ = driver(key, partial(_written, linearised, tangents))
+        self._machine, self._arguments = Machine(made, programs), programs[0].arguments
+        self._width, self._sizes = tangents.width, tangents.sizes
+
+    def __call__(
+        self, t: Any, y: Any, parameters: Sequence[Any], tolerances: tuple[Any, Any], times: Any
+    ) -> tuple[Any, Any] | None:
+        """
+        States at the nodes `(N + 1, n)`, and tangents at some times `(m, n, width)`; None if a step has no solution.
+
+        Those by the initial state are the last ones, if there are more than the parameters have numbers. Arguments are
+        those of `OnSteps`.
+        """
+        steps, n = len(t) - 1, y.shape[1]
+        states, kept = np.array(y, float), np.empty((steps, n, LANES))
+        changes, stages = np.zeros((steps + 1, n, self._width)), np.empty((steps, n, self._width, LANES))
+        by_start = self._width - sum(self._sizes)
+        changes[0, :, self._width - by_start :] = np.eye(n)[:, :by_start]
+        views = _run(
+            self._machine, self._arguments, [t, states, kept, changes, stages, np.empty(0)], parameters, tolerances
+        )
+        if views is None:
+            return None
+        way = 1.0 if t[-1] > t[0] else -1.0
+        nodes = np.searchsorted(way * t, way * times)
+        found = changes[nodes]
+        inner = t[nodes] != times
+        if inner.any():
+            place = nodes[inner] - 1
+            weights = weights_between((times[inner] - t[place]) / (t[place + 1] - t[place]))
+            own = np.einsum("mj,mnkj->mnk", weights, stages[place][..., :STAGES])
+            found[inner] = own + (1 - weights.sum(axis=1))[:, None, None] * changes[place]
+        return states, found
+
+
+def _run(
+    machine: Machine, arguments: Sequence[Any], arrays: Sequence[Any], parameters: Sequence[Any],
+    tolerances: tuple[Any, Any],
+) -> dict[str, Any] | None:  # fmt: skip
+    """What is in memory after the steps; None if one has no solution."""
+    others = [
+        np.ascontiguousarray(one, dtype=argument.dtype) for one, argument in zip(parameters, arguments[2:], strict=True)
+    ]
+    given = [np.ascontiguousarray(arrays[0], dtype=float), *arrays[1:], *others]
+    memory = machine.memory()
+    views = machine.views(memory)
+    views["pointers"][:] = [address(one) for one in given]
+    views["tolerances"][:], views["limits"][:] = tolerances
+    views["enough"][0] = ROUNDINGS * np.finfo(float).eps / np.min(tolerances[0])
+    machine.run(memory, len(given[0]) - 1)
+    return None if views["failed"][0] else views
+
+
+def _written(linearised: Linearised, pulled: Program | Tangents) -> GivenSteps:
+    programs = [one.program for one in pulled.forced] if isinstance(pulled, Tangents) else [pulled]
+    operations = linearised.program.operations + sum(one.operations for one in programs)
+    pay("solver", SOLVER + OF_SOLVER * operations)
     return GivenSteps(linearised, pulled)
 
 

@@ -144,6 +144,30 @@ def test_gradients_of_relaxation_oscillations(used, rtol):
     assert len(used) == 2
 
 
+@pytest.mark.parametrize("rtol", [1e-6, 1e-8, 1e-10])
+def test_jacobians_and_tangents_of_relaxation_oscillations(rtol):
+    """Variational equations, with steps of their own, have errors of 1e-6 to 1e-3."""
+    sol = solved(van_der_pol, 2000.0, [2.0, 0.0], (1000.0,), 1e-2, rtol)
+    assert deviation(sol.jacobian("mu")[:, 0], VAN_DER_POL["mu"]) <= 1e-8
+    assert deviation(sol.jacobian("y0")[:, 0], VAN_DER_POL["start"]) <= 1e-8
+    assert deviation(sol.tangent(y0=np.eye(2))[:, 0], VAN_DER_POL["start"]) <= 1e-8
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_jacobians_are_of_the_same_steps_as_gradients(used, name):
+    """By parameters and initial states at many times, also between steps; E5 rounds to 1e-10."""
+    fun, end, y0, args, share, _ = PROBLEMS[name]
+    sol = solved(fun, end, y0, args, share, 1e-8, np.linspace(0, end, 13)[1:])
+    weights = np.cos(np.arange(sol.y.size)).reshape(sol.y.shape) / np.maximum(np.abs(sol.y), share)
+    jacobians = sol.jacobian((*range(len(args)), "y0"))
+    found = np.concatenate([np.tensordot(weights, one, axes=2).ravel() for one in jacobians])
+    sizes = np.append(numbers(args), np.where(np.array(y0) == 0, share, y0))
+    by_parameters, by_start = gradient_of(sol, args, weights)
+    expected = np.append(by_parameters, by_start * sizes[-len(y0) :])
+    assert deviation(found * sizes, expected) <= (1e-9 if name == "E5" else 1e-12)
+    assert len(used) == 2
+
+
 @pytest.mark.parametrize("turned", [False, True])
 def test_gradients_by_states_between_steps(used, turned):
     """A sum over many times in each step, and the adjoint at the nodes."""

@@ -6,7 +6,7 @@ import pytest
 from parscan._ivp.core.tableaux import radau
 from parscan._recorded.linearised import values_and_entries
 from parscan._recorded.native import given_steps
-from parscan._recorded.native.given_steps import STAGES, OnSteps, weights_between
+from parscan._recorded.native.given_steps import STAGES, OnSteps, Tangents, TangentsOnSteps, weights_between
 from parscan._recorded.pullbacks import pulled_back
 from parscan._recorded.record import record
 
@@ -142,3 +142,30 @@ def test_large_systems_have_no_code():
     n = given_steps.MOST_ROWS // STAGES + 1
     with pytest.raises(given_steps.UnsupportedError, match="components"):
         compiled(lambda t, y, a: -a * y, np.ones(n), (1.0,))
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_tangents_are_those_that_the_adjoint_turns_round(name, turned):
+    """Products of weights with tangents, at nodes and between them, are the gradient of the weighted sum."""
+    fun, span, y0, args = PROBLEMS[name]
+    n, t = len(y0), np.linspace(*span, 9) ** 2 / span[1]
+    if turned:
+        fun, t = (lambda t, y, *args, fun=fun: -fun(-t, y, *args)), -t
+    recording = record(fun, [np.zeros(()), np.array(y0), *map(np.asarray, args)])
+    linearised, numbers = values_and_entries(recording), range(2, 2 + len(args))
+    sizes = tuple(np.size(one) for one in args)
+    forced = tuple(values_and_entries(recording, number) for number in numbers)
+    adjoint = OnSteps(linearised, pulled_back(recording, numbers))
+    times = np.array([t[0], t[1], 0.7 * t[1] + 0.3 * t[2], 0.2 * t[4] + 0.8 * t[5], t[8]])
+    weights = np.cos(np.arange(times.size * n)).reshape(times.size, n)
+    given = (t, np.repeat([y0], 9, axis=0), args, (1e-8, 1e-10))
+    expected = adjoint(*given, times, weights)
+    for by_start in (False, True):
+        width = sum(sizes) + n * by_start
+        states, found = TangentsOnSteps(linearised, Tangents(forced, width, sizes))(*given, times)
+        np.testing.assert_allclose(states, expected.states, rtol=1e-13, atol=1e-15)
+        gradient = np.tensordot(weights, found, axes=2)
+        wanted = np.append(expected.sums, expected.adjoint[0] if by_start else [])
+        terms = np.tensordot(np.abs(weights), np.abs(found), axes=2)
+        assert np.all(np.abs(gradient - wanted) <= 1e-12 * terms)
