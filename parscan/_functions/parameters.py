@@ -6,7 +6,7 @@ import copy
 import inspect
 import operator
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from numbers import Number
 from typing import Any
@@ -146,6 +146,16 @@ def reject_nothing(chosen: Chosen, by: Any) -> None:
             "there is nothing to differentiate by: no further arguments. Pass parameters by `args` to the solve, or a "
             "`vjp` that knows them; the gradient with respect to `y0` is `adjoint(grad_y).y0`."
         )
+
+
+def arguments_with_leaves(chosen: Chosen, args: tuple[Any, ...]) -> list[tuple[int, str]]:
+    """Indices of the arguments that hold numbers, among those that are chosen, with what to call them."""
+    found = []
+    for key in map(int, chosen.keys):
+        with suppress(TypeError):  # some are no numbers
+            if leaves(f"args[{key}]", args[key]):
+                found.append((key, f"`{chosen.own_name(key) or f'args[{key}]'}`"))
+    return found
 
 
 def told_of_differences(function: str, names: dict[str, list[str]]) -> list[str]:

@@ -14,6 +14,7 @@ from ..._functions.moved_jumps import warn_of_moved_jumps
 from ..._functions.parameters import (
     Chosen,
     Tree,
+    arguments_with_leaves,
     as_same_structure,
     choose,
     leaves,
@@ -83,15 +84,11 @@ def by_parameters(rhs: RightHandSide, course: Course, params: Any, vjp: Callable
 def of_parameters(rhs: RightHandSide) -> str:
     """What to say of parameters by which there are differences only; empty if there are none."""
     chosen, found = choose(None, partial(rhs.function, None), rhs.args), dict[str, list[str]]()
-    for key in map(int, chosen.keys):
-        name = f"`{chosen.own_name(key) or f'args[{key}]'}`"
-        with suppress(TypeError):  # some are no numbers
-            if not leaves(name, rhs.args[key]):
-                continue
-            try:
-                of_recorded(rhs, [key])
-            except NoCodeError as refusal:
-                found.setdefault(str(refusal), []).append(name)
+    for key, name in arguments_with_leaves(chosen, rhs.args):
+        try:
+            of_recorded(rhs, [key])
+        except NoCodeError as refusal:
+            found.setdefault(str(refusal), []).append(name)
     return "".join(f"; {part}" for part in told_of_differences("`fun`", found))
 
 

@@ -18,6 +18,7 @@ from ..._functions.parameters import (
     START,
     Chosen,
     Tree,
+    arguments_with_leaves,
     as_same_structure,
     choose,
     leaves,
@@ -87,16 +88,12 @@ def of_parameters(solution: Solution, *, is_recorded: bool) -> str:
     step = solution.step
     chosen = choose(None, step.function, step.args, step.x)
     conditions, differences = list[str](), dict[str, list[str]]()
-    for key in map(int, chosen.keys):
-        name = f"`{chosen.own_name(key) or f'args[{key}]'}`"
-        with suppress(TypeError):  # some are no numbers
-            if not leaves(name, step.args[key]):
-                continue
-            try:
-                if by_parameters(solution, [key]).moves_jumps(key):
-                    conditions.append(name)
-            except NoCodeError as refusal:
-                differences.setdefault(str(refusal), []).append(name)
+    for key, name in arguments_with_leaves(chosen, step.args):
+        try:
+            if by_parameters(solution, [key]).moves_jumps(key):
+                conditions.append(name)
+        except NoCodeError as refusal:
+            differences.setdefault(str(refusal), []).append(name)
     parts = told_of_differences("the step", differences) if is_recorded else []
     if conditions:
         parts.append(f"conditions depend on {', '.join(conditions)}: derivatives are those of the branches taken")
