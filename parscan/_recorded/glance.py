@@ -58,10 +58,10 @@ class Glance:
 
     def holds(self, function: Any, constants: Sequence[Any]) -> bool:
         """Whether the function reads the same objects as before; others may be equal to them."""
-        if type(function) is not MethodType if self._function is None else self._function() is not function:
+        one, known = self._function, self._constants
+        if type(function) is not MethodType if one is None else one() is not function:
             return False
-        known = self._constants
-        if (known or constants) and not (len(constants) == len(known) and all(map(is_, constants, known))):
+        if (constants or known) and not (len(constants) == len(known) and all(map(is_, constants, known))):
             return False
         try:
             return self._look(function)

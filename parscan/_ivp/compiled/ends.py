@@ -246,7 +246,9 @@ class Ends:
             own.update(self._fields)
             own["nfev"], own["npoints"], own["error_estimate"] = evaluations, evaluations, error
             if wanted is None:
-                own["y"], own["_later"] = ready.path(steps), (field, facts, path, self._size)
+                states = ready.paths.get(steps)  # a call less
+                own["y"] = ready.path(steps) if states is None else states.copy("K")
+                own["_later"] = field, facts, path, self._size
             else:
                 if not worst <= BETWEEN * GAIN:
                     raise Unusual

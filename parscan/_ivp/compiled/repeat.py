@@ -132,9 +132,12 @@ class Repeat:
         if events is None and not dense_output and (t_eval is None or len(t_eval)):
             ends = self.ends.get(t_eval is not None)
             if ends is not None:
-                recorded = self._recorded(args) if self.recorded.parameters else self.recorded
-                constants, glance = args[len(recorded.parameters) :] if args else args, self.witness.glance
-                if not ((glance is not None and glance.holds(fun, constants)) or self.witness.holds(fun, constants)):
+                recorded, constants, witness = self.recorded, args, self.witness
+                if recorded.parameters:
+                    recorded = self._recorded(args)
+                    constants = args[len(recorded.parameters) :]
+                glance = witness.glance  # without a call of the witness, which would look at it first
+                if not ((glance is not None and glance.holds(fun, constants)) or witness.holds(fun, constants)):
                     raise Unusual
                 plan = ends.plan(t_span, rtol, atol)
                 times = None if t_eval is None else ends.times(t_eval, plan.span)
@@ -142,6 +145,13 @@ class Repeat:
                 found = ends.solved(fun, plan, y0, args, recorded, times)
                 self.misses = 0.0
                 return found
+        return self._usual(fun, t_span, y0, t_eval, args, rtol, atol, events, dense_output=dense_output)
+
+    def _usual(
+        self, fun: Any, t_span: Any, y0: Any, t_eval: Any, args: tuple[Any, ...], rtol: float, atol: float,
+        events: Any, *, dense_output: bool,
+    ) -> IvpResult:  # fmt: skip
+        """The same where more is wanted than what `Ends` give."""
         xp, recorded = array_namespace(self.like), self._recorded(args)
         span, state = (float(t_span[0]), float(t_span[1])), xp.asarray(y0)
         if state.dtype != self.like.dtype or state.ndim != 1 or len(t_span) != 2:

@@ -86,6 +86,8 @@ class Ready:
         At the end of that step.
     march : callable
         Solves a problem twice: see `judging`.
+    paths : dict of array
+        By the number of steps, the states that `path` copies.
     wanted, plan, compared : object
         Whatever the times are of, what was prepared, and what the solution was compared of: notes of who wrote that.
     """
@@ -120,7 +122,7 @@ class Ready:
         self.row, self.state = block[rows : rows + 1].view(np.int64), block[end - n : end]
         block[rows + 1 : rows + 2].view(np.int64)[0] = STRIDE
         self._share, self._told = block[rows + 2 : rows + 3], block[places["told"] : end]
-        self._parts: dict[int, Any] = {}
+        self.paths: dict[int, Any] = {}
         self._rows = self._pointers(block, places, sizes)
         self._numbers = np.zeros(len(NUMBERS), dtype=np.int64)
         self._numbers[[MEMBERS, MOST, CAPACITY, WANTED]] = COMPARED, MOST_STEPS, attempts, 1
@@ -188,11 +190,11 @@ class Ready:
 
         No later march changes them, and nobody else has the former ones.
         """
-        found = self._parts.get(steps)
+        found = self.paths.get(steps)
         if found is None:
             found = self.y[: steps + 1].T
-            if len(self._parts) < FEW:
-                self._parts[steps] = found
+            if len(self.paths) < FEW:
+                self.paths[steps] = found
         return found.copy("K")
 
     def told(self) -> tuple[float, float, list[float]]:
