@@ -37,7 +37,7 @@ PARAMETERS = 4000
 """Bytes of all parameters of a kernel; a device takes 4 KB."""
 
 ALIGNED = 16
-"""Bytes at which constants begin."""
+"""Bytes at which constants begin, and arrays that are said to be aligned."""
 
 
 class WrittenOut(Inline):
@@ -110,6 +110,9 @@ class DeviceKernel:
         Constants.
     sources : tuple
         Where they come from; see `Kernel`.
+    aligned : tuple of str
+        Arguments, among those above, that point to the begin of a device's array: it has room for several numbers at
+        once there, which are written together where they are neighbours.
     """
 
     arguments: tuple[str, ...]
@@ -118,6 +121,7 @@ class DeviceKernel:
     external: dict[str, int]
     table: Any
     sources: tuple[Any, ...] = ()
+    aligned: tuple[str, ...] = ()
 
     def of(self, program: Program) -> DeviceKernel:
         """The kernel of a program that has the same structure and other constants."""
@@ -139,10 +143,11 @@ class DeviceKernel:
         """
         size = max(self.table.nbytes, 1)
         table = f"ptr byval([{size} x i8]) align {ALIGNED} %table" if self.is_by_value else "ptr %table"
+        given = [one.replace(" ", f" align {ALIGNED} ") if one in self.aligned else one for one in self.arguments]
         lines = [
             f'target triple = "{TRIPLE}"',
             *dict.fromkeys([*self.declarations.values(), *THREAD_DECLARED]),
-            f"define ptx_kernel void @{NAME}({', '.join([table, *self.arguments])}) nounwind {{",
+            f"define ptx_kernel void @{NAME}({', '.join([table, *given])}) nounwind {{",
             "entry:",
             *THREAD,
             *self.lines,
@@ -221,14 +226,18 @@ class DeviceKernel:
         return run
 
 
-def device_kernel(code: Code, arguments: Sequence[str], programs: Sequence[WrittenOut] = ()) -> DeviceKernel:
+def device_kernel(
+    code: Code, arguments: Sequence[str], programs: Sequence[WrittenOut] = (), aligned: Sequence[str] = ()
+) -> DeviceKernel:  # fmt: skip
     """The kernel whose lines were written to some code, with the constants of one program that is written out in it."""
     if len(programs) > 1:
         raise ValueError("a kernel has one table of constants")
     text = code.text
     lines = (*code.variables, *text.lines)
     table, sources = (programs[0].table, programs[0].sources) if programs else (np.zeros(0, np.uint8), ())
-    return DeviceKernel(tuple(arguments), lines, text.declarations, text.external, table, sources)
+    return DeviceKernel(
+        tuple(arguments), lines, text.declarations, text.external, table, sources, tuple(aligned)
+    )  # fmt: skip
 
 
 def device_code() -> Code:

@@ -42,7 +42,8 @@ def points(
 
     Its arguments are, after the constants: `points`, their number; with members, how many there are; the times, one for
     all members; the states of all points; the parameters of all points, or of each member; the values and, with
-    Jacobians, their rows. All are in C order. A point belongs to the member that is the remainder of its number.
+    Jacobians, their rows, which are whole arrays. All are in C order. A point belongs to the member that is the
+    remainder of its number.
 
     Parameters
     ----------
@@ -165,9 +166,9 @@ class _Writer:
 
     def kernel(self, numbers: Sequence[str], first: Sequence[str]) -> DeviceKernel:
         """The kernel with these arguments, the parameters and the results."""
-        names = [*first, *(f"a{k}" for k in range(2, len(self.program.arguments)))]
-        names += ["values", *["matrices"] * self.has_matrices]
-        return device_kernel(self.code, [*numbers, *(f"ptr %{name}" for name in names)], [self.step])
+        given = [f"ptr %{name}" for name in (*first, *(f"a{k}" for k in range(2, len(self.program.arguments))))]
+        results = ["ptr %values", *["ptr %matrices"] * self.has_matrices]
+        return device_kernel(self.code, [*numbers, *given, *results], [self.step], results)
 
 
 class _Writes:

@@ -237,6 +237,17 @@ def test_nothing_is_in_double_precision_unless_the_time_is_read(name):
     assert doubles(ptx(Evaluated("ring of 3", "float32", 1).kernel(), (9, 0)))
 
 
+@needs_libdevice
+@pytest.mark.parametrize(("dtype", "width"), [("float64", 2), ("float32", 4)])
+def test_neighbours_are_written_together(dtype, width):
+    """Where rows have an even number of numbers, so that all of them are aligned."""
+    problem = Evaluated("ring of 8", dtype, 1)
+    for kernel in (problem.kernel(), stages(problem.places.program, problem.places)):
+        text = ptx(kernel, (9, 0))
+        assert len(re.findall(rf"st\.global\.v{width}", text)) >= 6
+        assert len(re.findall(r"st\.global", text)) < 60
+
+
 @needs_toolkit
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("name", ["ring of 8", "lorenz"])
