@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from time import perf_counter
+from time import perf_counter, thread_time
 from typing import Any
 from unittest.mock import patch
 
@@ -248,52 +248,63 @@ def slow_loop(y0: Any) -> Any:
 
 FIRST_SHORT = """
 from compiled import *
-y0, seconds = np.array([0.5, 0.7]), []
-run = partial(parscan.solve_recurrence, slow_step, y0, length=100)
-for one in (partial(slow_loop, y0), run, partial(slow_loop, y0)):
-    seconds.append(best(one, 1))
-print(seconds[1] / max(seconds[::2]), seconds[1] / min(seconds[::2]))
+y0 = np.array([0.5, 0.7])
+loop = partial(slow_loop, y0)
+ways = {LOOP: loop} | {name: partial(parscan.solve_recurrence, slow_step, y0, length=100, compile=compiles)
+                       for name, compiles in ((PARSCAN, None), (UNCOMPILED, False))}
+print(beside(ways[sys.argv[1]], loop))
 """
+
+
+def beside(run: Callable[[], Any], loop: Callable[[], Any]) -> float:
+    """
+    Time of the processor for a call, in loops before and after it.
+
+    What other work of the machine takes is not in it, apart from what that leaves in the caches.
+    """
+    seconds: list[float] = []
+    for one in (loop, run, loop):
+        start = thread_time()
+        one()
+        seconds.append(thread_time() - start)
+    return 2 * seconds[1] / (seconds[0] + seconds[2])
 
 
 def short(quick: bool) -> dict[str, Any]:
     """
     100 steps that take as long as a call, compiled or not: no slower than the loop, in the first calls either.
 
-    The slowest of many calls is that of a busy moment, of the loop as well: beside each call, loops are timed.
+    Beside each single call, loops are timed; the same is told of the loop itself: single calls differ by as much.
     """
-    y0, repeats = np.array([0.5, 0.7]), 5 if quick else 50
-    ways = {PARSCAN: None, UNCOMPILED: False}
+    y0 = np.array([0.5, 0.7])
     loop: Callable[[], Any] = partial(slow_loop, y0)
     contenders = {LOOP: loop} | {
         name: partial(lambda way: parscan.solve_recurrence(slow_step, y0, length=100, compile=way).y, way)
-        for name, way in ways.items()
+        for name, way in ((PARSCAN, None), (UNCOMPILED, False))
     }
-    targets = [Target(name, LOOP, 1 / 1.2) for name in ways]
+    targets = [Target(name, LOOP, 1 / 1.2) for name in (PARSCAN, UNCOMPILED)]
     case = Case("100 steps of about 10 µs", contenders, targets=targets)
-    timings = measure(case, repeats)
+    timings = measure(case, 5 if quick else 50)
     verdicts = judge(case, timings)
     print(table(case, timings, verdicts))
-    beside: dict[str, list[float]] = {name: [] for name in contenders}
-    for _ in range(repeats):
-        for name, run in contenders.items():
-            before, seconds, after = best(loop, 1), best(run, 1), best(loop, 1)
-            beside[name].append(2 * seconds / (before + after))
-    slowest = {name: max(ratios) for name, ratios in beside.items()}
-    told = ", ".join(f"{name} {ratio:.2f}" for name, ratio in slowest.items())
-    print(f"  slowest call, in loops beside it: {told}")
-    first = np.median([_first_short() for _ in range(2 if quick else 9)], axis=0)
-    print(f"  first call of a process, in loops before and after it: {first[0]:.2f} to {first[1]:.2f}\n")
+    later = {name: [beside(run, loop) for _ in range(10 if quick else 200)] for name, run in contenders.items()}
+    first = {name: [_first_short(name) for _ in range(2 if quick else 20)] for name in contenders}
+    told = {"a call": later, "the first call of a process": first}
+    for which, ratios in told.items():
+        shown = ", ".join(f"{name} {median(found):.2f} (most: {max(found):.2f})" for name, found in ratios.items())
+        print(f"  {which}, time of the processor in loops beside it: {shown}")
+    print()
     judged = [{**asdict(verdict.target), "ratio": verdict.ratio} for verdict in verdicts]
-    return {"name": case.name, "timings": [asdict(t) for t in timings], "targets": judged, "slowest": slowest,
-            "first_process": first.tolist()}  # fmt: skip
+    return {"name": case.name, "timings": [asdict(t) for t in timings], "targets": judged,
+            "slowest": {name: max(ratios) for name, ratios in later.items()},
+            "first_process": {name: [median(ratios), max(ratios)] for name, ratios in first.items()}}  # fmt: skip
 
 
-def _first_short() -> list[float]:
-    """The first call in a process, in loops before and after it: the slower one, and the faster one."""
-    command, here = [sys.executable, "-c", FIRST_SHORT], Path(__file__).parent
+def _first_short(name: str) -> float:
+    """The first call of a contender in a process, in loops before and after it."""
+    command, here = [sys.executable, "-c", FIRST_SHORT, name], Path(__file__).parent
     run = subprocess.run(command, capture_output=True, text=True, check=True, cwd=here)
-    return [float(ratio) for ratio in run.stdout.split()]
+    return float(run.stdout)
 
 
 def main() -> None:
