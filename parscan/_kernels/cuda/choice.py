@@ -9,10 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from . import column_kernels as columns
+from . import groups, tiles
 from . import lookback_kernels as lookback
+from . import march_kernels as marching
 from . import thread_kernels as threads
 from . import tile_kernels as tiled
-from . import tiles
 from .kernel import Kernel
 
 RESIDENT_THREADS = 1024
@@ -82,12 +83,16 @@ class Phases(Way):
     ----------
     chunk : callable
         Steps per chunk, from dtype, order, sequences, length and the number of multiprocessors.
-    grid : callable
-        Number of blocks, and of threads of a block, from dtype, order and the number of chunks of all sequences.
+    grids : dict of callable
+        By the names of the kernels, number of blocks, and of threads of a block, from dtype, order and the number of
+        chunks of all sequences.
+    whole : bool
+        Whether the rows of a matrix must follow each other in memory.
     """
 
     chunk: Callable[[str, int, int, int, int], int]
-    grid: Callable[[str, int, int], tuple[int, int]]
+    grids: dict[str, Callable[[str, int, int], tuple[int, int]]]
+    whole: bool = False
 
 
 @dataclass(frozen=True)
@@ -122,10 +127,16 @@ def _single(dtype: str, n: int, chunks: int) -> tuple[int, int]:
     return -(-chunks // TUNING.threads), TUNING.threads
 
 
-def _grouped(dtype: str, n: int, chunks: int) -> tuple[int, int]:
-    """A group of threads per chunk."""
-    groups = columns.groups(dtype, n)
-    return -(-chunks // groups), groups * (n + 1)
+def _by_columns(dtype: str, n: int, chunks: int) -> tuple[int, int]:
+    """A group of threads per chunk, with a column each."""
+    in_block = columns.groups(dtype, n)
+    return -(-chunks // in_block), in_block * (n + 1)
+
+
+def _by_tiles(dtype: str, n: int, chunks: int) -> tuple[int, int]:
+    """A group of threads per chunk, with a tile of the matrix each."""
+    tile = marching.Tile(n)
+    return -(-chunks // tile.groups), tile.groups * tile.threads
 
 
 def _block(dtype: str, n: int, chunks: int) -> tuple[int, int]:
@@ -135,6 +146,10 @@ def _block(dtype: str, n: int, chunks: int) -> tuple[int, int]:
 
 def _always(sequences: int, length: int) -> bool:
     return True
+
+
+def _countable(sequences: int, length: int) -> bool:
+    return sequences <= groups.MOST
 
 
 def _few_and_long(sequences: int, length: int) -> bool:
@@ -158,7 +173,7 @@ WAYS: tuple[Way, ...] = (
         {"summarise": tiled.summarise_kernel, "march": tiled.march_kernel},
         _few_and_long,
         _tile,
-        _block,
+        {"summarise": _block, "march": _block},
     ),
     Phases(
         "threads",
@@ -166,25 +181,32 @@ WAYS: tuple[Way, ...] = (
         {"summarise": threads.summarise_kernel, "march": threads.march_kernel},
         _always,
         resident(RESIDENT_THREADS),
-        _single,
+        {"summarise": _single, "march": _single},
     ),
     Phases(
         "columns",
         columns.LARGEST,
-        {"summarise": columns.summarise_kernel, "march": columns.march_kernel},
-        _always,
+        {"summarise": columns.summarise_kernel, "march": marching.march_kernel},
+        _countable,
         resident(RESIDENT_GROUPS),
-        _grouped,
+        {"summarise": _by_columns, "march": _by_tiles},
+        whole=True,
     ),
 )
 """The first way that applies is chosen. For larger matrices, the array library forms products."""
 
 
-def is_covered(dtype: str, n: int) -> bool:
-    """Whether some way takes matrices of this order."""
-    return any(n <= way.largest[dtype] for way in WAYS)
+def is_covered(dtype: str, n: int, sequences: int = 1) -> bool:
+    """Whether some way takes so many sequences with matrices of this order, however long they are."""
+    return any(n <= way.largest[dtype] and way.applies(sequences, 1) for way in WAYS)
 
 
 def choose(dtype: str, n: int, sequences: int, length: int) -> Way:
     """The way to evaluate recurrences of this dtype, order, number and length."""
     return next(way for way in WAYS if n <= way.largest[dtype] and way.applies(sequences, length))
+
+
+def needs_whole_matrices(dtype: str, n: int, sequences: int, length: int) -> bool:
+    """Whether that way takes only matrices whose rows follow each other in memory."""
+    way = choose(dtype, n, sequences, length)
+    return isinstance(way, Phases) and way.whole

@@ -1,18 +1,19 @@
-"""CUDA kernels in which a group of threads marches through a chunk of one sequence, with the state in shared memory.
+"""CUDA kernel in which a group of threads finds the affine map of a chunk of one sequence, by its columns.
 
-They are for matrices too large for the registers of a thread. A group has `n + 1` threads. To summarise a chunk, each
-thread updates a column of the product, the last one the offset, and all share the matrix of the step. To march, each
-thread but the last computes a row.
+It is for matrices too large for the registers of a thread. A group has `n + 1` threads: each updates a column of the
+product, the last one the offset. All share the matrix of the step, in shared memory; that of the next step is loaded
+into registers while this one is multiplied.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from numba import cuda, types
+from numba import cuda
 
 from ..._arrays.namespace import itemsize
-from .kernel import DTYPES, INTEGER, Kernel, maker, operand, place, pointer, recurrence, scalar_type
+from .groups import make_places
+from .kernel import DTYPES, Kernel, maker, place, pointer, recurrence, scalar_type, uint32
 
 THREADS = 128
 """Approximate number of threads of a block, which has as many groups as fit into it, at least one."""
@@ -20,10 +21,18 @@ THREADS = 128
 SHARED_BYTES = 47 << 10
 """Shared memory of a block that needs no request to the driver, less the part that the system uses."""
 
+ROWS = 4
+"""Rows that a thread multiplies at once by a column: so many products for each number of the column that it reads."""
+
+
+def matrix_numbers(n: int) -> int:
+    """Numbers of a group's matrix, and beside it the offset; a multiple of `ROWS` rows, the last ones unused."""
+    return -(-n // ROWS) * ROWS * (n + 1)
+
 
 def group_bytes(dtype: str, n: int) -> int:
     """Shared memory of a group: the matrix of a step, and the products before and after the step."""
-    return 3 * n * (n + 1) * itemsize(dtype)
+    return (matrix_numbers(n) + 2 * n * (n + 1)) * itemsize(dtype)
 
 
 LARGEST = {dtype: max(n for n in range(1, 128) if group_bytes(dtype, n) <= SHARED_BYTES) for dtype in DTYPES}
@@ -37,37 +46,45 @@ def groups(dtype: str, n: int) -> int:
 
 @maker
 def summarise_kernel(dtype: str, n: int) -> Kernel:
-    """`P` (K, S, n, n) and `q` (K, S, n) of K chunks of S sequences."""
+    """`P` (K, S, n, n) and `q` (K, S, n) of K chunks of S sequences.
+
+    The rows of a matrix follow each other in memory.
+    """
     scalar, count, width = scalar_type(dtype), groups(dtype, n), n + 1
-    load, numbers, pairs = make_loader(dtype, n, width), count * n * width, 2 * count * n * width
+    find, load, store, multiply = make_places(count, width), make_loader(n), make_storer(n), make_multiplier(dtype, n)
+    matrix, product = matrix_numbers(n), n * width
+    numbers, pairs = count * matrix, 2 * count * product
 
     def summarise(  # type: ignore[no-untyped-def]
         A, A0, At, As, Ai, Aj, b, b0, bt, bs, bi, started, length, chunk, chunks, sequences, P, q
     ):
         matrices = cuda.shared.array(numbers, scalar)
         products = cuda.shared.array(pairs, scalar)
-        group, j = cuda.threadIdx.x // width, cuda.threadIdx.x % width
-        index = cuda.blockIdx.x * count + group
-        s = index % sequences
-        first = index // sequences * chunk
-        own, before, after = group * n * width, 2 * group * n * width, (2 * group + 1) * n * width
-        last = first + chunk if first + chunk < length else length
-        last = last if index < chunks * sequences else first
+        ahead = cuda.local.array(n, scalar)
+        group, j, index, s, begin, idle = find(length, chunk, chunks, sequences)
+        column = j if j < n else uint32(0)
+        here, beside = A0 + begin * At + s * As + column, b0 + begin * bt + s * bs + column * bi
+        load(A, here, ahead)
+        offset = b[beside]
+        if begin == 0 and started == 0:
+            for i in range(n):
+                ahead[i] = scalar(0)
+        own, before, after = group * matrix, 2 * group * product, (2 * group + 1) * product
         for i in range(n):
             products[place(before + i * width + j)] = scalar(1) if i == j else scalar(0)
-        for t in range(first, first + chunk):
-            if t < last:
-                load(A, A0 + t * At + s * As, Ai, Aj, t > 0 or started != 0, j, matrices, own)
+        for t in range(chunk):
+            if j < n:
+                store(ahead, offset, matrices, own, j)
             cuda.syncthreads()
-            if t < last:
-                for i in range(n):
-                    total = b[b0 + t * bt + s * bs + i * bi] if j == n else scalar(0)
-                    for c in range(n):
-                        total += matrices[place(own + i * width + c)] * products[place(before + c * width + j)]
-                    products[place(after + i * width + j)] = total
+            if t + 1 < chunk:
+                here, beside = here + At, beside + bt
+                load(A, here, ahead)
+                offset = b[beside]
+            if t >= idle:
+                multiply(matrices, own, products, before, after, j)
                 before, after = after, before
             cuda.syncthreads()
-        if index < chunks * sequences:
+        if idle < chunk:
             for i in range(n):
                 if j == n:
                     q[index * n + i] = products[place(before + i * width + j)]
@@ -78,63 +95,50 @@ def summarise_kernel(dtype: str, n: int) -> Kernel:
     return Kernel(summarise, (*recurrence(dtype), array, array))
 
 
-@maker
-def march_kernel(dtype: str, n: int) -> Kernel:
-    """States (T, S, n) from `start` (S, n) and the states after each chunk, `carries` (K, S, n)."""
-    scalar, count, width, pitch = scalar_type(dtype), groups(dtype, n), n + 1, row_pitch(n)
-    load, numbers, pairs = make_loader(dtype, n, pitch), count * n * pitch, 2 * count * n
-
-    def march(  # type: ignore[no-untyped-def]
-        A, A0, At, As, Ai, Aj, b, b0, bt, bs, bi, started, length, chunk, chunks, sequences,
-        start, carries, out, o0, ot, os, oi
-    ):  # fmt: skip
-        matrices = cuda.shared.array(numbers, scalar)
-        states = cuda.shared.array(pairs, scalar)
-        group, i = cuda.threadIdx.x // width, cuda.threadIdx.x % width
-        index = cuda.blockIdx.x * count + group
-        s = index % sequences
-        first = index // sequences * chunk
-        own, before, after = group * n * pitch, 2 * group * n, (2 * group + 1) * n
-        last = first + chunk if first + chunk < length else length
-        last = last if index < chunks * sequences else first
-        if first < last and i < n:
-            states[place(before + i)] = start[index * n + i] if first == 0 else carries[(index - sequences) * n + i]
-        for t in range(first, first + chunk):
-            if t < last:
-                load(A, A0 + t * At + s * As, Ai, Aj, t > 0 or started != 0, i, matrices, own)
-            cuda.syncthreads()
-            if t < last and i < n:
-                total = b[b0 + t * bt + s * bs + i * bi]
-                for c in range(n):
-                    total += matrices[place(own + i * pitch + c)] * states[place(before + c)]
-                states[place(after + i)] = total
-                out[o0 + t * ot + s * os + i * oi] = total
-            before, after = after, before
-            cuda.syncthreads()
-
-    array, result = pointer(dtype), operand(dtype, 3)
-    return Kernel(march, (*recurrence(dtype), array, array, *result))
-
-
-def row_pitch(n: int) -> int:
-    """Numbers from one row of a matrix to the next where each thread reads a row: odd, to use all memory banks."""
-    return n | 1
-
-
-def make_loader(dtype: str, n: int, pitch: int) -> Any:
-    """Loads the matrix of a step; each thread of the group loads every (n + 1)-th number. Rows are `pitch` apart.
-
-    Without a start, zeros replace the first coefficient, which may be NaN. The division has 32 bits: one of 64 bits
-    takes twice as many instructions.
-    """
-    scalar, width, unsigned = scalar_type(dtype), n + 1, types.uint32
+def make_loader(n: int) -> Any:
+    """Loads a column of a matrix, whose first number is `here`."""
 
     @cuda.jit(device=True, inline="always")
-    def load(A, A0, Ai, Aj, counts, thread, matrices, own):  # type: ignore[no-untyped-def]
-        for e in range(thread, n * n, width):
-            i = INTEGER(unsigned(e) // unsigned(n))
-            j = e - i * n
-            value = A[A0 + i * Ai + j * Aj] if counts else scalar(0)
-            matrices[place(own + i * pitch + j)] = value
+    def load(A, here, ahead):  # type: ignore[no-untyped-def]
+        for i in range(n):
+            ahead[i] = A[here + i * n]
 
     return load
+
+
+def make_storer(n: int) -> Any:
+    """Writes a column of the matrix, and a number of the offset, to shared memory."""
+    width = n + 1
+
+    @cuda.jit(device=True, inline="always")
+    def store(ahead, offset, matrices, own, j):  # type: ignore[no-untyped-def]
+        for i in range(n):
+            matrices[place(own + i * width + j)] = ahead[i]
+        matrices[place(own + j * width + n)] = offset
+
+    return store
+
+
+def make_multiplier(dtype: str, n: int) -> Any:
+    """Multiplies the matrix by a column of the product, the last one of which gets the offset."""
+    scalar, width, blocks = scalar_type(dtype), n + 1, -(-n // ROWS)
+
+    @cuda.jit(device=True, inline="always")
+    def multiply(matrices, own, products, before, after, j):  # type: ignore[no-untyped-def]
+        totals = cuda.local.array(ROWS, scalar)
+        column = place(before + j)
+        for block in range(blocks):
+            row, result = place(own + block * (ROWS * width)), place(after + block * (ROWS * width) + j)
+            for r in range(ROWS):
+                totals[r] = matrices[row + place(r * width + n)] if j == n else scalar(0)
+            c = 0
+            while c < n:  # not a range, whose counter would stay in the code where this is unrolled in part
+                factor = products[column + place(c * width)]
+                for r in range(ROWS):
+                    totals[r] += matrices[row + place(r * width + c)] * factor
+                c += 1
+            for r in range(ROWS):
+                if n % ROWS == 0 or block * ROWS + r < n:
+                    products[result + place(r * width)] = totals[r]
+
+    return multiply

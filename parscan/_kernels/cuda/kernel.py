@@ -15,6 +15,9 @@ DTYPES = ("float32", "float64", "complex64", "complex128")
 INTEGER = types.int64
 """Type of every index and length: arrays may have more than 2^31 numbers."""
 
+uint32 = types.uint32
+"""Type of numbers of threads, and of what is divided by few instructions; sums and products of such have 64 bits."""
+
 place = types.uint64
 """Type of an index that is not negative: Numba tests the sign of a signed index, as Python counts from the end."""
 

@@ -61,3 +61,12 @@ def operand(x: Array, shape: tuple[int, ...], inner: int) -> Operand:
         strides.append(numbers if length > 1 else 0)
         numbers *= length
     return Operand(xp.reshape(contiguous(x), (-1,)), 0, tuple(reversed(strides)))
+
+
+def whole_matrices(x: Array, n: int) -> Array:
+    """Matrices (..., n, n) whose numbers are all in memory: a copy if a row or a column is there once for all."""
+    x = once(x)
+    if x.shape[-2:] == (n, n):
+        return x
+    xp = array_namespace(x)
+    return xp.asarray(xp.broadcast_to(x, (*x.shape[:-2], n, n)), copy=True)

@@ -27,16 +27,16 @@ def _in_phases(way: Phases, r: Recurrence, out: Operand) -> None:
     summarise, march = (way.kernels[name](dtype, r.n) for name in ("summarise", "march"))
     chunk = way.chunk(dtype, r.n, r.sequences, r.length, device.processors())
     chunks = -(-r.length // chunk)
-    blocks, threads = way.grid(dtype, r.n, chunks * r.sequences)
+    grids = {name: grid(dtype, r.n, chunks * r.sequences) for name, grid in way.grids.items()}
     known = r.known(chunk, chunks)
     carries = r.start
     if chunks > 1:
         P, q = _empty(r, chunks * r.n * r.n), _empty(r, chunks * r.n)
-        device.launch(summarise, blocks, threads, *known, P, q)
+        device.launch(summarise, *grids["summarise"], *known, P, q)
         carries = _carry(r, P, q, chunks)
         mend = mending.mend_kernel(dtype, r.n)
         device.launch(mend, r.sequences, mending.THREADS, *known, r.start, P, q, carries)
-    device.launch(march, blocks, threads, *known, r.start, carries, *out.arguments)
+    device.launch(march, *grids["march"], *known, r.start, carries, *out.arguments)
     if chunks > 1:
         sizes = (r.length, chunk, chunks, r.sequences)
         device.launch(mending.spoil_kernel(dtype, r.n), r.sequences, mending.THREADS, *sizes, *out.arguments)

@@ -26,8 +26,12 @@ class Fault:
     replacement: str = ""
 
 
-def columns(kernel, *replaced):
-    return Fault("columns", kernel, 7, "column_kernels", *replaced)
+def columns(*replaced):
+    return Fault("columns", "summarise", 7, "column_kernels", *replaced)
+
+
+def marching(*replaced):
+    return Fault("columns", "march", 7, "march_kernels", *replaced)
 
 
 def threads(kernel, *replaced):
@@ -41,16 +45,25 @@ def tiles(*replaced):
 BARRIER = "            cuda.syncthreads()\n"
 
 FAULTS = {
-    "columns: no barrier before a matrix is multiplied by a matrix": columns("summarise", 1, BARRIER),
-    "columns: no barrier before a matrix is replaced": columns("summarise", 2, BARRIER),
-    "columns: no barrier before a matrix is multiplied by a state": columns("march", 3, BARRIER),
-    "columns: no barrier before a state is replaced": columns("march", 4, BARRIER),
-    "columns: a lane too many": columns("march", 1, "(thread, n * n, width)", "(thread, n * n + 1, width)"),
-    "columns: no mask of the last matrices": columns(
-        "march", 3, "            if t < last:\n", "            if True:\n"
+    "columns: no barrier before a matrix is multiplied": columns(1, BARRIER),
+    "columns: no barrier before a matrix is replaced": columns(2, BARRIER),
+    "columns: a column too many": columns(1, "            if j < n:\n", "            if j <= n:\n"),
+    "columns: a row too many": columns(1, "block * ROWS + r < n", "block * ROWS + r <= n"),
+    "columns: no mask of idle groups": columns(1, "        if idle < chunk:\n", "        if True:\n"),
+    "march: no barrier before the first state is read": marching(1, "= state\n        cuda.syncthreads()", "= state"),
+    "march: no barrier before sums are read": marching(1, BARRIER),
+    "march: no barrier before a state is read": marching(2, BARRIER),
+    "march: no barrier before the last sums are read": marching(
+        1, "own, partial, mine, i)\n        cuda.syncthreads()\n", "own, partial, mine, i)\n"
     ),
-    "columns: no mask of the last states": columns("march", 1, "if t < last and i < n:", "if i < n:"),
-    "columns: no mask of the last lane": columns("march", 1, "if t < last and i < n:", "if t < last:"),
+    "march: a row too many": marching(1, "row + uint32(k * classes) < uint32(n)", "True"),
+    "march: a column too many": marching(1, "column + uint32(c * LANES) < uint32(n)", "True"),
+    "march: no mask of idle steps": marching(1, "if is_row and t >= idle:", "if is_row:"),
+    "march: no mask of the last lane": marching(1, "if is_row and t >= idle:", "if t >= idle:"),
+    "march: no mask of idle groups": marching(1, "if is_row and idle < chunk:", "if is_row:"),
+    "march: no place for idle groups": Fault(
+        "columns", "march", 7, "groups", 1, "index if exists else uint32(0)", "index"
+    ),
     "threads: a step too many": threads("march", 1, "if begin + u < last:", "if begin + u <= last:"),
     "threads: no mask of the last steps": threads("march", 1, "elif t < last:", "else:"),
     "threads: no mask of the last threads": threads("summarise", 1, "            return\n", "            pass\n"),
@@ -66,6 +79,10 @@ FAULTS = {
 }
 
 
+MADE_BY = {"tiles": "tile_kernels", "groups": "march_kernels"}
+"""Files of kernels, by those of functions that they are made by."""
+
+
 def scan_of(fault):
     """A function that makes the kernel with the fault."""
     module = import_module(f"parscan._kernels.cuda.{fault.file}")
@@ -73,8 +90,8 @@ def scan_of(fault):
     assert len(parts) > fault.place
     changed = fault.text.join(parts[: fault.place]) + fault.replacement + fault.text.join(parts[fault.place :])
     kernels = made = _module(module, changed, fault)
-    if fault.file == "tiles":  # they are made by functions of that file
-        module = import_module("parscan._kernels.cuda.tile_kernels")
+    if fault.file in MADE_BY:  # kernels are made by functions of that file
+        module = import_module(f"parscan._kernels.cuda.{MADE_BY[fault.file]}")
         kernels = _module(module, inspect.getsource(module), fault)
         kernels.__dict__.update({name: vars(made)[name] for name in vars(made) if name.startswith("make_")})
     return getattr(kernels, f"{fault.kernel}_kernel")

@@ -7,6 +7,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from parscan._kernels.cuda import affine_scan as cuda
+from parscan._kernels.cuda import choice, groups
+from parscan._kernels.cuda.operand import operand
+from parscan._kernels.cuda.recurrence import Recurrence
 from parscan._kernels.generic import affine_scan as sequential
 
 DTYPES = ("float32", "float64", "complex64", "complex128")
@@ -17,6 +20,7 @@ SHAPES = {
     "3x3, batch": (2, 3),
     "columns": (1, 7),
     "columns, batch": (2, 8),
+    "columns, three lanes": (9, 11),
 }
 LENGTHS = (1, 2, 4, 8, 9, 33, 700)
 """Up to twice the shortest chunk and beyond, and long enough for several blocks and levels of chunks."""
@@ -57,6 +61,58 @@ def test_scan_is_the_loop(rng, emulator, dtype, shape, length, reverse, started)
     expected = sequential.affine_scan(A, b, start, reverse=reverse)
     np.testing.assert_allclose(found, expected, rtol=tolerance(dtype), atol=10 * tolerance(dtype))
     assert all(emulator.finite)
+
+
+@pytest.mark.parametrize(("dtype", "n"), [("float64", 7), ("float32", 16), ("complex128", 9)])
+@pytest.mark.parametrize("started", [False, True])
+def test_summaries_are_the_maps_of_chunks(rng, emulator, dtype, n, started):
+    """Also that of the last chunk, which is shorter, and which no scan needs."""
+    length, sequences, chunk = 22, 3, 5
+    chunks = -(-length // chunk)
+    A, b, _ = problem(rng, dtype, length, sequences, n)
+    maps = chunks * sequences
+    P, q = np.full(maps * n * n, np.nan, dtype), np.full(maps * n, np.nan, dtype)
+    known = Recurrence(
+        operand(A, (length, sequences, n, n), 2),
+        operand(b, b.shape, 1),
+        np.zeros(sequences * n, dtype),
+        started,
+        length,
+        sequences,
+        n,
+    ).known(chunk, chunks)
+    way = choice.choose(dtype, n, sequences, length)
+    kernel, grid = way.kernels["summarise"](dtype, n), way.grids["summarise"](dtype, n, maps)
+    emulator.launch(kernel, *grid, *known, P, q)
+    if not started:
+        A[0] = 0
+    zeros, unit = np.zeros_like(b), np.eye(n, dtype=dtype)
+    for k in range(chunks):
+        part = slice(k * chunk, (k + 1) * chunk)
+        expected = sequential.affine_scan(A[part], b[part], zeros[0])[-1]
+        columns = [sequential.affine_scan(A[part], zeros[part], zeros[0] + unit[j])[-1] for j in range(n)]
+        np.testing.assert_allclose(q.reshape(chunks, *b.shape[1:])[k], expected, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(P.reshape(chunks, *A.shape[1:])[k], np.stack(columns, -1), rtol=1e-4, atol=1e-5)
+
+
+def test_matrices_of_few_numbers_are_written_out_for_groups_of_threads(rng):
+    T, S, n = 17, 2, 7
+    b = rng.standard_normal((T, S, n))
+    for shape in ((T, S, 1, n), (T, 1, n, 1), (1, 1, 1, 1), (T, S, n, n), (1, S, n, n)):
+        A = rng.standard_normal(shape) / n
+        expected = sequential.affine_scan(np.broadcast_to(A, (T, S, n, n)).copy(), b)
+        for matrices in (A, np.broadcast_to(A, (T, S, n, n))):
+            np.testing.assert_allclose(cuda.affine_scan(matrices, b), expected, rtol=1e-11, atol=1e-11)
+
+
+def test_more_sequences_than_groups_can_be_counted_go_through_products(rng, emulator, monkeypatch):
+    monkeypatch.setattr(groups, "MOST", 2)
+    for sequences in (2, 3):
+        A, b, h0 = problem(rng, "float64", 9, sequences, 7)
+        emulator.launched.clear()
+        expected = sequential.affine_scan(A, b, h0)
+        np.testing.assert_allclose(cuda.affine_scan(A, b, h0), expected, rtol=1e-11, atol=1e-11)
+        assert bool(emulator.launched) == (sequences == 2)
 
 
 def test_operands_broadcast_without_being_written_out(rng):
