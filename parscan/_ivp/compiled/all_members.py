@@ -103,8 +103,10 @@ class AllMembers:
         self._meanwhile: Callable[[], object] = meanwhile or _nothing
         xp = problem.xp
         states = wide(xp.reshape(problem.y0, (-1, problem.y0.shape[-1])))
-        self.y0 = as_parts(states)
-        """Initial states `(members, n)`."""
+        parts = as_parts(states)
+        self.y0 = xp.empty(parts.shape, dtype=parts.dtype)
+        """Initial states `(members, n)`, side by side as machine code reads them: they are copied several times."""
+        self.y0[...] = parts
         self._like = states[:1, :]
         self._rtol, self._atol = of_parts(problem.rtols, states), of_parts(problem.atol, states)
         self._is_complex = is_complex(states)

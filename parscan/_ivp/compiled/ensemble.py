@@ -113,7 +113,7 @@ def solve_batch(
     return build_result(
         list(MAKERS)[method],
         t,
-        xp.moveaxis(xp.moveaxis(values, -1, 0), -1, 1),
+        xp.permute_dims(values, (values.ndim - 1, values.ndim - 2, *range(values.ndim - 2))),
         nodes,
         _done(found, method, error) + ("" if batch.are_all_places else LEFT_OUT),
         failure=failure,
@@ -216,19 +216,21 @@ def _contradicts_at_end(problem: Problem, found: Found, t: float, state: Array) 
     """Whether the function has other values at the ends of members than those that machine code had."""
     assert found.rates is not None
     xp, shape, some = problem.xp, (problem.y0.shape[-1], -1), found.of_rates
-    rhs, y = problem.right_hand_side(ONE_BY_ONE), xp.moveaxis(state, -1, 0)
+    rhs, y = problem.right_hand_side(ONE_BY_ONE), xp.permute_dims(state, (state.ndim - 1, *range(state.ndim - 1)))
     try:
         expected = xp.reshape(rhs.at(t, copy(y)), shape)
     except Exception:  # the usual way of solving will raise it
         return True
-    if not all_finite(expected):
-        return True
     rates, own, wanted = found.rates.T, xp.reshape(y, shape), expected
     if rates.shape != wanted.shape:
+        if not all_finite(wanted):
+            return True
         own, wanted = (xp.take(one, some, axis=1) for one in (own, wanted))
     share = share_of(problem.rtol, problem.y0)
-    if alike(xp, rates, wanted, share):
+    if alike(xp, rates, wanted, share):  # values that are not finite are alike with none
         return False
+    if not all_finite(wanted):
+        return True
 
     def evaluate(t: Array, states: Array) -> Array:
         given = xp.reshape(copy(y), shape)

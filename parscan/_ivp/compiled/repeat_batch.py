@@ -63,7 +63,7 @@ class RepeatedBatch:
         xp, origin, members = array_namespace(y0), self.origin, self.members
         if span[0] == span[1] or not isfinite(sum(span)) or not all_finite(y0):
             raise Unusual
-        state = xp.moveaxis(copy(y0), 0, -1)
+        state = xp.permute_dims(copy(y0), (*range(1, y0.ndim), 0))
         problem = Problem(fun, None, args, span, state, rtol, rtol, xp.asarray(atol), inf, record=recorded_code)
         times = None if t_eval is None else times_of(xp.asarray(t_eval), span)
         known = Members(members.program, origin.own(problem), members.notes, origin)
