@@ -105,7 +105,7 @@ def _padded(rows: Sequence[Sequence[float]], size: int) -> Any:
 class Explicit(Members):
     """Writes the solver of a right-hand side `fun(t, y, *parameters)`."""
 
-    is_inlined = tests_stiffness = True
+    is_inlined = tests_stiffness = prepares = True
     power, last = 8, STAGES
     per_attempt, per_step, per_polynomial = STAGES - 1, 1, EXTRA
 

@@ -26,6 +26,7 @@ from .expressions import Array, Value
 from .kernel import calls
 from .libm import vector_bytes
 from .memory import SHARED, UNIT
+from .prepared import Prepared
 from .routine import Routine, routine
 from .status import Status
 from .switching import Switching
@@ -206,6 +207,8 @@ class Members(ABC):
     """Whether members can end as stiff."""
     has_own_polynomials = False
     """Whether `value_at` gives states between the ends of steps, also if slopes at Gauss's nodes are logged."""
+    prepares = False
+    """Whether members of which only the ends are wanted are prepared together."""
     foresees_steps = False
     """Whether nearly all steps are accepted: the next one is then begun before that is known."""
     power: int
@@ -231,8 +234,13 @@ class Members(ABC):
         """Vectors of a state."""
         self._is_beginning = False
         """Whether modes are those with which members begin, in the code that is written now."""
+        own = [k for k in range(len(program.arguments) - 2) if self._has_own(k)]
+        self.prepared = Prepared(self, own) if self._may_prepare else None
+        """How members are prepared together, if they are."""
         self.reads_time = [any(b.operation == INPUT and b.data[0] == 0 for b in p.blocks) for p in programs]
         fields = self._fields(rows)
+        if self.prepared is not None:
+            self.prepared.extend(fields)
         modes = [UNIT, UNIT, *(SHARED if one else UNIT for one in form.shared)]
         routines = [self._routine(name, one, modes) for name, one in zip(self.names, programs, strict=True)]
         is_dense = form.log == DENSE and not self.has_own_polynomials
@@ -309,6 +317,13 @@ class Members(ABC):
         return (self.lanes > 1 or self.is_thread) and not self.form.shared[parameter]
 
     @property
+    def _may_prepare(self) -> bool:
+        """Whether members are prepared together: those of which nothing is wanted but their ends."""
+        form = self.form
+        asks = form.has_times or form.has_stretches or form.compares or form.watches or form.log != NOTHING
+        return self.prepares and self.lanes > 1 and not asks
+
+    @property
     def _retreats(self) -> bool:
         """
         Whether stiff members end where they began to look stiff, if nothing logs their steps.
@@ -369,7 +384,11 @@ class Members(ABC):
 
     def lane(self, name: str) -> Array:
         """A field with a number per lane."""
-        return self.fields.array(self.code, name, self.lanes)
+        return self.fields.array(self.code, self._field_of(name), self.lanes)
+
+    def _field_of(self, name: str, number: int = 0) -> str:
+        """The field that has something of members: that of those which are prepared, while their code is written."""
+        return name if self.prepared is None else self.prepared.name(name, number)
 
     def row(self, name: str, number: int = 0) -> Row:
         """A state, or something like it, in chunks: in registers, if it may be there."""
@@ -379,7 +398,7 @@ class Members(ABC):
 
     def rows(self, name: str, number: int = 0) -> Array:
         """A row that is in memory, and those behind it."""
-        return self.fields.array(self.code, name, self.width).after(number * self.chunks)
+        return self.fields.array(self.code, self._field_of(name, number), self.width).after(number * self.chunks)
 
     def number(self, name: str) -> Array:
         """An integer of the driver."""
@@ -456,7 +475,7 @@ class Members(ABC):
         pointers = [time.pointer, state.pointer]
         for k in range(len(self.program.arguments) - 2):
             if self._has_own(k):
-                pointers.append(self.fields.array(self.code, f"parameter {k}").pointer)
+                pointers.append(self.fields.array(self.code, self._field_of(f"parameter {k}")).pointer)
             else:
                 parameters = self.fields.array(self.code, "parameters")
                 pointers.append(self.code.load_pointer(parameters.at(k)))
@@ -546,7 +565,8 @@ class Members(ABC):
         with code.while_(goes_on):
             with code.if_(wanted[0].differs(0)), self.module.function("begin"):
                 self._take()
-                self._begin()
+                if self.prepared is None:
+                    self._begin()
             with code.if_(code.any(active[0].differs(0))):
                 if self._inline:
                     self._begin_registers()
@@ -568,13 +588,24 @@ class Members(ABC):
         active = self.lane("active").of(1)
         self.number("wanted")[0] = 0
         with code.for_(self.lanes) as lane, code.if_(active[lane].equals(0)):
+            if self.prepared is not None:
+                self.prepared.take(lane)
+                return
             queue = self.pointer("queue", code.number(0, np.int64))
             member = code.assigned(f"atomicrmw add ptr {queue}, i64 1 monotonic", np.dtype(np.int64), 1)
             with code.if_(member < self.number("members")[0]):
-                self._load(lane, member)
+                self.reset(lane, {})
+                self.load(lane, member)
 
-    def _load(self, lane: Value, member: Value) -> None:
-        """Begin with a member in a lane."""
+    def reset(self, lane: Value, values: dict[str, Any]) -> None:
+        """What lanes begin with besides what they are given, and other values of some of that."""
+        usual = {"active": 1, "fresh": 1, "finite": 1}
+        usual |= dict.fromkeys(("shrunk", "place", "stiff", "others", *COUNTS), 0)
+        for name, value in (usual | values).items():
+            self.lane(name).of(1)[lane] = value
+
+    def load(self, lane: Value, member: Value) -> None:
+        """Give a member to a lane."""
         code, dtype = self.code, self.dtype
         begin, goal, first, longest, tightness = (
             code.array(self.pointer(name, member), np.float64)[0]
@@ -585,9 +616,7 @@ class Members(ABC):
             self.events.load()
         values: dict[str, Any] = {
             "now": begin, "goal": goal, "limit": longest, "tightness": tightness, "step": first, "member": member,
-            "active": 1, "fresh": 1,
             "direction": code.where(goal < begin, -1.0, code.number(1.0)), "given": (first > 0).to(np.int64),
-            "finite": 1, **dict.fromkeys(("shrunk", "place", "stiff", "others", *COUNTS), 0),
         }  # fmt: skip
         for name, value in values.items():
             self.lane(name).of(1)[lane] = value
@@ -613,7 +642,7 @@ class Members(ABC):
                 code.text.do(f"store ptr {pointer}, ptr {place}")
                 continue
             source = code.array(pointer, argument.dtype)
-            target = self.fields.array(code, f"parameter {number}")
+            target = self.fields.array(code, self._field_of(f"parameter {number}"))
             with code.for_(int(np.prod(argument.shape))) as k:
                 target[k * self.lanes + lane] = source[k]
 
@@ -637,6 +666,14 @@ class Members(ABC):
     def _is_watched(self, condition: Value) -> Value:
         """Whether events are looked for in the member, and a condition holds."""
         return self._is_read(condition) & self.number("watches")[0].differs(0)
+
+    def begin_prepared(self) -> None:
+        """First slopes and first steps of members that are prepared together."""
+        code, t, first, h = self.code, self.lane("now")[0], self.rows("slopes"), self.lane("step")
+        self.evaluate(t, self.rows("state"), first)
+        chooses = self.lane("given")[0].equals(0)
+        with code.if_(code.any(chooses)):
+            h[0] = code.where(chooses, self.first_step(t), h[0])
 
     def _begin(self) -> None:
         """First slopes and first steps of members that are new (Hairer, Nørsett and Wanner 1993, section II.4)."""
