@@ -7,6 +7,7 @@ from ode_sensitivities import deviation
 from parscan import solve_ivp
 from parscan._functions.at_points import CODES
 from parscan._ivp.compiled import own_steps
+from parscan._ivp.core.tableaux import radau
 
 HIRES = np.array([1.71, 0.43, 8.32, 0.0007, 8.75, 10.03, 0.035, 8.32, 1.12, 1.745, 280.0, 0.69, 1.81])
 
@@ -256,3 +257,79 @@ def scaled(args, number, change):
         changed.append(one * factors if np.ndim(one) else float(one * factors[0]))
         done += size
     return tuple(changed)
+
+
+class InLongDouble:
+    """The adjoint of Radau IIA on steps of Van der Pol's oscillation, in numbers with 64 bits."""
+
+    def __init__(self, t, y0, mu, guess):
+        self.t, self.mu, state, self.stages = t.astype(np.longdouble), np.longdouble(mu), np.longdouble(y0), []
+        self.A = radau(7).A.astype(np.longdouble)
+        for h, Z in zip(np.diff(self.t), guess.astype(np.longdouble), strict=True):
+            for _ in range(4):
+                slopes = np.stack([Z[:, 1], self.mu * (1 - Z[:, 0] ** 2) * Z[:, 1] - Z[:, 0]], axis=1)
+                rest = state + h * self.A @ slopes - Z
+                Z = Z + eliminated(self.matrix(h, Z), rest.ravel()).reshape(Z.shape)  # noqa: PLW2901
+            self.stages.append(Z)
+            state = Z[-1]
+
+    def matrix(self, h, Z):
+        J = np.zeros((7, 2, 2), np.longdouble)
+        J[:, 0, 1], J[:, 1, 0] = 1, -2 * self.mu * Z[:, 0] * Z[:, 1] - 1
+        J[:, 1, 1] = self.mu * (1 - Z[:, 0] ** 2)
+        found = np.eye(14, dtype=np.longdouble).reshape(7, 2, 7, 2).copy()
+        found -= h * self.A[:, None, :, None] * np.moveaxis(J, 0, 1)[None]
+        return found.reshape(14, 14)
+
+    def gradient(self, weights, change=lambda Z: Z):
+        """By the initial state and μ, with changed stages."""
+        adjoint, by_mu = weights.astype(np.longdouble), np.longdouble(0)
+        for h, exact in zip(np.diff(self.t)[::-1], self.stages[::-1], strict=True):
+            Z, right = change(exact), np.zeros((7, 2), np.longdouble)
+            right[-1] = adjoint
+            found = eliminated(self.matrix(h, Z).T, right.ravel()).reshape(7, 2)
+            by_mu += h * np.sum((self.A.T @ found)[:, 1] * (1 - Z[:, 0] ** 2) * Z[:, 1])
+            adjoint = found.sum(axis=0)
+        return np.append(adjoint, by_mu)
+
+
+def eliminated(matrix, right):
+    """The solution of a linear system by elimination with pivots: NumPy has none for these numbers."""
+    rows = np.column_stack([matrix, right])
+    for k in range(len(right)):
+        pivot = k + int(np.argmax(np.abs(rows[k:, k])))
+        rows[[k, pivot]] = rows[[pivot, k]]
+        rows[k] /= rows[k, k]
+        others = np.arange(len(right)) != k
+        rows[others] -= rows[others, k, None] * rows[k]
+    return rows[:, -1]
+
+
+@pytest.mark.skipif(np.finfo(np.longdouble).eps > 1e-18, reason="no numbers with 64 bits")
+def test_errors_of_relaxation_oscillations_are_those_of_rounding_the_stages(used):
+    """
+    The exact adjoint of the same equations, with stages changed by half of the last digit, is as far from itself.
+
+    So no adjoint that has its stages in double precision is right to 1e-12.
+    """
+    weights = np.array([[1.0], [-0.7]]) / np.abs(VAN_DER_POL["states"])[:, None]
+    sol = solved(van_der_pol, 2000.0, [2.0, 0.0], (1000.0,), 1e-2, 1e-8)
+    found = np.append(sol.adjoint(weights).y0, sol.gradient(weights, "mu"))
+    assert len(used) == 2
+    t = np.asarray(used[0].nodes)
+    inner = t[:-1, None] + np.diff(t)[:, None] * radau(7).c
+    every = solve_ivp(
+        van_der_pol, (0, 2000.0), [2.0, 0.0], t_eval=inner.ravel(), args=(1000.0,), rtol=1e-8, atol=1e-10, compile=True
+    )
+    exactly, rng = InLongDouble(t, [2.0, 0.0], 1000.0, every.y.T.reshape(*inner.shape, 2)), np.random.default_rng(0)
+    expected = exactly.gradient(weights[:, 0])
+
+    def apart(gradient):
+        return float(np.max(np.abs(gradient / expected - 1)))
+
+    rounded = [
+        apart(exactly.gradient(weights[:, 0], lambda Z: Z * (1 + 2.0**-53 * rng.choice([-1, 1], Z.shape))))
+        for _ in range(4)
+    ]
+    assert max(rounded) > 1e-11
+    assert apart(found) <= 10 * max(rounded)
