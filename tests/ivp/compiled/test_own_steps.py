@@ -259,6 +259,19 @@ def scaled(args, number, change):
     return tuple(changed)
 
 
+@pytest.mark.parametrize("rtol", [1e-3, 1e-5])
+def test_gradients_after_rodas5p_are_those_of_radau_on_its_steps(used, rtol):
+    fun, end, y0, args, share, _ = PROBLEMS["Robertson"]
+    weights = np.array([[1.0], [1e4], [-0.3]])
+    expected = gradient_of(solved(fun, end, y0, args, share, 1e-12), args, weights)
+    sol = solved(fun, end, y0, args, share, rtol)
+    assert sol.method == "Rodas5P"
+    for one, other in zip(gradient_of(sol, args, weights), expected, strict=True):
+        assert deviation(one, other) <= 1e-9
+    assert "adjoint of Radau IIA of order 13" in sol.derivatives
+    assert len(used) == 4
+
+
 class InLongDouble:
     """The adjoint of Radau IIA on steps of Van der Pol's oscillation, in numbers with 64 bits."""
 

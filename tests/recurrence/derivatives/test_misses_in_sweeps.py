@@ -76,6 +76,18 @@ def test_a_row_is_noticed(row, copied, most, asked, monkeypatch, rng):
     changes(sol, x, row, asked)
 
 
+@pytest.mark.parametrize("row", [0, 1, 7777, 19_998, 19_999])
+def test_a_row_is_noticed_where_nothing_is_forgotten(row, asked, monkeypatch, rng):
+    """States at joints of segments are found without a look at the step: the sums look at it."""
+    monkeypatch.setattr(compiled_gradient, "ALONE", 0)
+    used, found = [], compiled_gradient.states_at
+    monkeypatch.setattr(compiled_gradient, "states_at", lambda *given: used.append(True) or found(*given))
+    x = rng.standard_normal((20_000, 2))
+    sol = solve_recurrence(lambda y, x, a: a * y + np.sin(x), np.zeros(2), x, args=(-1.0,))
+    changes(sol, x, row, asked)
+    assert used
+
+
 @pytest.mark.parametrize("batch", [(), (3,), (64,), (7, 11)], ids=str)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex128])
 def test_dtypes_and_batches(batch, dtype, asked, rng):
