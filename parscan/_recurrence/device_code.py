@@ -278,21 +278,29 @@ def _prepare(march: March) -> None:
 
 def _derived(recorded: Recorded, structure: Structure, n: int) -> tuple[Program | None, Columns | None, str]:
     """The program with derivatives, and how threads share them, or why there is none."""
-    from .._recorded.native.device_march import columns_of  # noqa: PLC0415 - slow to import
+    from .._recorded.native.device_march import columns_of, fits_registers  # noqa: PLC0415 - slow to import
 
     diagonal = isinstance(structure, Diagonal)
     if recorded.is_complex:
         return None, None, "has complex states"
     if not (diagonal or isinstance(structure, Dense)):
         return None, None, f"has derivatives in the structure {type(structure).__name__}"
-    columns = columns_of(n, recorded.program.arguments[0].dtype, diagonal=diagonal)
-    key = recorded.program.fingerprint, columns
+    for single in (False, True):
+        columns = columns_of(n, recorded.program.arguments[0].dtype, diagonal=diagonal, single=single)
+        program, refusal = _derived_once(recorded.program, columns, diagonal=diagonal)
+        if program is None or fits_registers(program, columns):
+            break
+    return program, columns, refusal
+
+
+def _derived_once(program: Program, columns: Columns, *, diagonal: bool) -> tuple[Program | None, str]:
+    key = program.fingerprint, columns
     if (found := _kept.pop(key, None)) is None:
-        found = _derived_along(recorded.program, columns, diagonal=diagonal)
+        found = _derived_along(program, columns, diagonal=diagonal)
     _kept[key] = found
     while len(_kept) > KEPT:
         _kept.popitem(last=False)
-    return found[0], columns, found[1]
+    return found
 
 
 def _derived_along(program: Program, columns: Columns, *, diagonal: bool) -> tuple[Program | None, str]:

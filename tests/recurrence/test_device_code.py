@@ -61,6 +61,29 @@ def test_methods(launcher, method, batch, dtype):
     assert sol.method == method
 
 
+@pytest.mark.parametrize("n", [12, 32])
+def test_many_states_by_a_thread_for_each_column(launcher, n):
+    """Their numbers are in the memory of threads."""
+    rng = np.random.default_rng(n)
+    U, x = rng.standard_normal((3, n, n)) / n, rng.standard_normal((400, n))
+
+    def step(library):
+        z, r, h = map(library.asarray, U)
+
+        def gated(y, x):
+            gate, reset = (1 / (1 + library.exp(-(y @ one + x))) for one in (z, r))
+            return gate * y + (1 - gate) * library.tanh((reset * y) @ h + x)
+
+        return gated
+
+    sol = parscan.solve_recurrence(step(xp), xp.zeros((n,)), xp.asarray(x), method="newton")
+    oracle = parscan.solve_recurrence(step(np), np.zeros(n), x, method="sequential", compile=False)
+    np.testing.assert_allclose(to_numpy(sol.y), oracle.y, rtol=1e-8, atol=1e-8)
+    assert sol.method == "newton"
+    assert "runs as a kernel of the device; segments of" in sol.decisions[0]
+    assert max(launcher.launched) >= 2 * n
+
+
 def test_auto_takes_newton_then_the_loop(launcher):
     sol = solved(launcher, steps=2000)
     assert sol.method == "newton"
@@ -184,7 +207,8 @@ REFUSED = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_steps_without_kernels_are_told(launcher, name, monkeypatch):
-    monkeypatch.setattr("parscan._recorded.native.device_march.MOST", {"d": 20})
+    monkeypatch.setattr("parscan._recorded.native.device_march.FITS", {"d": ((12, 24, 20),)})
+    monkeypatch.setattr("parscan._recorded.native.device_march.MOST", 20)
     step, reason = REFUSED[name]
     y0 = xp.asarray(np.random.default_rng(0).random((3, 2)))
     sol = parscan.solve_recurrence(step, y0, length=100, method="newton")

@@ -226,6 +226,12 @@ class DeviceKernel:
         return run
 
 
+class CalledKernel(DeviceKernel):
+    """What a thread does, by functions that read constants by a pointer: they are in memory."""
+
+    is_by_value = False
+
+
 def device_kernel(
     code: Code, arguments: Sequence[str], programs: Sequence[WrittenOut] = (), aligned: Sequence[str] = ()
 ) -> DeviceKernel:  # fmt: skip

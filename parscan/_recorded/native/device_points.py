@@ -19,13 +19,18 @@ import numpy as np
 from ..linearised import Linearised
 from ..program import Program
 from .device import DeviceKernel, WrittenOut, device_code, device_kernel, thread_of
-from .device_march import MOST, STATES
 from .expressions import Array, Value
 from .same_text import structure
 from .text import UnsupportedError
 
 KEPT = 32
 """Kernels that are kept for programs of the same structure."""
+
+MOST = {"d": 1300, "f": 2600}
+"""Operations that are written out, by the dtype: with more, threads have too few registers."""
+
+STATES = {"d": 24, "f": 48}
+"""Components of states that a thread carries."""
 
 _lock = threading.Lock()
 _kept: OrderedDict[Any, DeviceKernel] = OrderedDict()

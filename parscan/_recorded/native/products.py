@@ -13,6 +13,7 @@ from ..graph import Block
 from . import libm
 from .blocks import Blocks, Evaluated
 from .layout import FEWEST, SCRATCH, TABLE, Copied, Multiplied, Run
+from .target import is_thread
 from .text import Register, literal, vector, word
 
 LATENCY = 8
@@ -119,9 +120,13 @@ class Products(Blocks):
             self._by_rows(block, x)
             return
         scale = ""
-        if dtype.kind == "f" and rows * terms >= SCALED and (lanes == 1 or space == SCRATCH):
+        if self._is_scaled(block) and (lanes == 1 or space == SCRATCH):
             x, scale = self._scaled(x, terms * lanes, dtype)
         self._by_columns(part, x, space, scale)
+
+    def _is_scaled(self, block: Block) -> bool:
+        """Whether tiny numbers are looked for: where they take longer than others, and the matrix is large."""
+        return block.dtype.kind == "f" and block.operands[0].size >= SCALED and not is_thread()
 
     def _scaled(self, x: Register, count: int, dtype: np.dtype[Any]) -> tuple[Register, Register]:
         """

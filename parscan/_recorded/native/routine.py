@@ -49,7 +49,9 @@ class Routine:
     sources: tuple[Any, ...]
 
 
-def routine(name: str, program: Program, lanes: int = 1, modes: Sequence[str] = ()) -> Routine:
+def routine(
+    name: str, program: Program, lanes: int = 1, modes: Sequence[str] = (), text: Text | None = None
+) -> Routine:
     """
     Write the function of a program.
 
@@ -62,13 +64,17 @@ def routine(name: str, program: Program, lanes: int = 1, modes: Sequence[str] = 
         Calls that are evaluated at a time.
     modes : sequence of str
         With lanes, how each argument and each result lies in memory: `UNIT` or `SHARED`; by default, all are `UNIT`.
+    text : Text, optional
+        To which lines are written: it knows how functions are called.
 
     Raises
     ------
     UnsupportedError
         If it has no machine code.
     """
-    return _Writer(program, 0, lanes, modes, (), False).routine(name)
+    writer = _Writer(program, 0, lanes, modes, (), False)
+    writer.text = text or writer.text
+    return writer.routine(name)
 
 
 class _Writer(Writer):

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .device import DeviceKernel
+from .device import CalledKernel, DeviceKernel
 from .driver import Driver
 from .kernel import NAME
 from .libm import NUMBER
@@ -40,12 +40,6 @@ ARGUMENTS = "ptr %kept", "i64 %threads", "i64 %steps", "ptr %ended"
 Of the kernel: the memory of all threads, their number, most attempts of steps, and an integer in memory, to which the
 number of members that ended is added.
 """
-
-
-class MarchKernel(DeviceKernel):
-    """What a thread does. Its constants are in memory, as functions read them by a pointer."""
-
-    is_by_value = False
 
 
 @dataclass(frozen=True)
@@ -91,7 +85,7 @@ def thread_code(write: Callable[[], Members]) -> ThreadCode:
     declarations[MARCH] = DECLARED.sub("", text)
     lines = tuple(_thread(words, ended).strip("\n").splitlines())
     return ThreadCode(
-        MarchKernel(ARGUMENTS, lines, declarations, kernel.external, kernel.table), driver, writer.facts, words
+        CalledKernel(ARGUMENTS, lines, declarations, kernel.external, kernel.table), driver, writer.facts, words
     )
 
 

@@ -12,9 +12,9 @@ from parscan import solve_ivp
 from parscan._ivp.compiled import account, on_device
 from parscan._kernels.cuda import written
 from parscan._recorded.native.compilation import compiled
+from parscan._recorded.native.device import CalledKernel
 from parscan._recorded.native.kernel import Kernel
 from parscan._recorded.native.text import UnsupportedError
-from parscan._recorded.native.thread_text import MarchKernel
 
 TIMES = [1.0, 2.0]
 LIMITS = {"t_eval": TIMES, "rtol": 1e-7, "atol": 1e-9, "compile": True}
@@ -36,7 +36,7 @@ def cupy(monkeypatch):
         DEVICE.provide(text.encode() + b"\0", kernel.entry, start)
         return text
 
-    monkeypatch.setattr(MarchKernel, "ptx", ptx)
+    monkeypatch.setattr(CalledKernel, "ptx", ptx)
     monkeypatch.setattr(written, "LAUNCHER", written.CupyLauncher())
     with installed() as stand_in:
         yield stand_in
@@ -107,7 +107,7 @@ def test_another_device(cupy):
 
 
 def test_code_that_the_device_does_not_take(cupy, monkeypatch):
-    monkeypatch.setattr(MarchKernel, "ptx", lambda kernel, capability: "of another device")
+    monkeypatch.setattr(CalledKernel, "ptx", lambda kernel, capability: "of another device")
     with pytest.raises(TypeError, match=r"the device does not take .*the driver knows CUDA up to 13.0") as raised:
         solve(cupy, 3)
     assert str(raised.value).count("the driver knows") == 1
@@ -120,7 +120,7 @@ def test_functions_of_libdevice_that_are_not_there(cupy, monkeypatch):
     def missing(kernel, capability):
         raise UnsupportedError("calls functions of NVIDIA's libdevice, which was not found")
 
-    monkeypatch.setattr(MarchKernel, "ptx", missing)
+    monkeypatch.setattr(CalledKernel, "ptx", missing)
     with pytest.raises(TypeError, match="it calls functions of NVIDIA's libdevice, which was not found"):
         solve(cupy, 3)
 

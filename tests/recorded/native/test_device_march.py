@@ -11,7 +11,7 @@ from device_kernels import Marched, doubles, gru, marched
 
 from parscan._kernels.cuda.cubin import architecture
 from parscan._recorded.native.device import ptx
-from parscan._recorded.native.device_march import Columns, columns_of, march
+from parscan._recorded.native.device_march import LARGEST, Columns, columns_of, fits_registers, march
 from parscan._recorded.native.text import UnsupportedError
 from parscan._recorded.record import record
 from parscan._recorded.tangents import along, with_tangents
@@ -32,8 +32,13 @@ def elementwise(dtype, n):
 def case(name, n, dtype):
     """A step, its program, the program with derivatives, and how threads share these."""
     function, examples = (gru if name == "dense" else elementwise)(dtype, n)
-    program, columns = record(function, examples).program, columns_of(n, dtype, diagonal=name == "diagonal")
-    return program, along(program, columns.count), columns
+    program = record(function, examples).program
+    for single in (False, True):
+        columns = columns_of(n, dtype, diagonal=name == "diagonal", single=single)
+        derived = along(program, columns.count)
+        if fits_registers(derived, columns):
+            break
+    return program, derived, columns
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -44,6 +49,36 @@ def test_segments_are_those_of_the_loop(name, n, dtype, steps, length, sequences
     problem = Marched(program, steps, length, sequences)
     problem.check(march(program))
     problem.check(march(derived, columns), columns)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("name", "n"), [("dense", 14), ("dense", 16), ("dense", 32), ("dense", 17), ("diagonal", 60)])
+@pytest.mark.parametrize(("steps", "length", "sequences"), [(1, 1, 1), (13, 5, 2)])
+def test_large_steps_in_memory(name, n, dtype, steps, length, sequences):
+    """Their derivatives do not fit into the registers of a thread."""
+    program, derived, columns = case(name, n, dtype)
+    assert not fits_registers(derived, columns)
+    problem = Marched(program, steps, length, sequences)
+    problem.check(march(program))
+    problem.check(march(derived, columns), columns)
+
+
+def test_a_large_step_of_few_operations_is_in_registers():
+    """A coupled map lattice: of sixteen components in double precision, of 32 in single."""
+    for n, dtype in ((16, np.float64), (32, np.float32)):
+        program = record(lattice(dtype), [np.ones((1, n), dtype)]).program
+        columns = columns_of(n, dtype)
+        derived = along(program, columns.count)
+        assert fits_registers(derived, columns)
+        Marched(program, 9, 4, 2).check(march(derived, columns), columns)
+
+
+def lattice(dtype):
+    def step(y):
+        f = dtype(3.7) * y * (1 - y)
+        return dtype(0.8) * f + dtype(0.1) * (np.roll(f, 1, axis=-1) + np.roll(f, -1, axis=-1))
+
+    return step
 
 
 @pytest.mark.parametrize("n", [1, 4])
@@ -58,9 +93,10 @@ def test_derivatives_along_columns_are_those_of_the_whole_matrix(n):
         np.testing.assert_allclose(found[..., 0], expected[1][..., column], rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.parametrize("n", [3, 12])
 @pytest.mark.parametrize("layout", ["time first", "sequences first", "components first", "backwards"])
-def test_layouts(layout):
-    program, derived, columns = case("dense", 3, np.float64)
+def test_layouts(layout, n):
+    program, derived, columns = case("dense", n, np.float64)
     problem = Marched(program, 19, 6, 4, layout=layout)
     problem.check(march(derived, columns), columns)
 
@@ -100,14 +136,44 @@ def test_faults_are_found(fault):
         problem.check(replace(made, kernel=replace(made.kernel, lines=lines)), columns)
 
 
+IN_MEMORY = {
+    "a lane too many": [MASK, SHORTER],
+    "a step too many": [(r"icmp slt i64 (%i\w+), (%v\w+)", r"icmp sle i64 \1, \2")],
+    "no mask of the last segment": [SHORTER],
+    "stride of states": [("%out_sequence", "%out_element")],
+    "stride of products": [("%products_element", "%products_sequence")],
+    "stride of inputs": [("%x0_step", "%x0_sequence")],
+    "states that do not advance": [
+        (r"(call void @recorded_step\(ptr %table, ptr %\w+), ptr (%\w+)", r"\1, ptr %start")
+    ],
+}
+
+
+@pytest.mark.parametrize("fault", IN_MEMORY)
+def test_faults_of_large_steps_are_found(fault):
+    program, derived, columns = case("dense", 12, np.float64)
+    made, (steps, changes) = march(derived, columns), (24 if fault == "a lane too many" else 19, IN_MEMORY[fault])
+    problem, lines = Marched(program, steps, 6, 3), made.kernel.lines
+    for right, wrong in changes:
+        before, lines = lines, tuple(re.sub(right, wrong, line) for line in lines)
+        assert lines != before
+    with pytest.raises(AssertionError):
+        problem.check(replace(made, kernel=replace(made.kernel, lines=lines)), columns)
+
+
 def test_steps_that_are_too_large():
-    with pytest.raises(UnsupportedError, match="operations"):
-        march(case("dense", 20, np.float64)[0])
     with pytest.raises(UnsupportedError, match="components"):
-        march(case("diagonal", 60, np.float32)[0])
-    program = case("dense", 6, np.float32)[0]
-    with pytest.raises(UnsupportedError, match="derivatives"):
-        march(along(program, 6), Columns(6, 6))
+        march(case("diagonal", 65, np.float32)[0])
+    with pytest.raises(UnsupportedError, match="bytes of memory"):
+        march(along(case("dense", 32, np.float64)[0], 8), Columns(32, 8))
+
+    def step(y):
+        for k in range(300):
+            y = np.sin(y + k)
+        return y
+
+    with pytest.raises(UnsupportedError, match="operations"):
+        march(record(step, [np.ones((1, 12))]).program)
 
 
 @needs_toolkit
@@ -123,6 +189,23 @@ def test_a_gated_unit_of_eight_states_does_not_spill(dtype, monkeypatch):
 @pytest.mark.parametrize("n", [1, 2, 4, 6, 8])
 def test_gated_units_do_not_spill(n, dtype, capability, monkeypatch):
     does_not_spill(monkeypatch, n, dtype, capability)
+
+
+@needs_toolkit
+@pytest.mark.slow
+@pytest.mark.parametrize("capability", [(7, 5), (9, 0), (12, 0)])
+@pytest.mark.parametrize(("n", "dtype", "most"), [(16, np.float32, 0), (32, np.float32, 0), (32, np.float64, 0),
+                                                  (16, np.float64, 1024)])  # fmt: skip
+def test_large_gated_units_in_memory_spill_little(n, dtype, most, capability, monkeypatch):
+    """Their memory is that which the kernel asks for, but for sixteen states, whose operations are written out."""
+    monkeypatch.syspath_prepend("benchmarks")
+    _, derived, columns = case("dense", n, dtype)
+    text = ptx(march(derived, columns).kernel, capability)
+    found = import_module("_cuda_cubin").assemble(text, architecture(capability))
+    print(columns, found.registers, found.stack)
+    assert found.spilled <= most
+    assert 0 < found.stack <= LARGEST
+    assert dtype == np.float64 or not doubles(text)
 
 
 def does_not_spill(monkeypatch, n, dtype, capability):
