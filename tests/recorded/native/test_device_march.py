@@ -11,7 +11,7 @@ from device_kernels import Marched, doubles, gru, marched
 
 from parscan._kernels.cuda.cubin import architecture
 from parscan._recorded.native.device import ptx
-from parscan._recorded.native.device_march import LARGEST, Columns, columns_of, fits_registers, march
+from parscan._recorded.native.device_march import LARGEST, Columns, columns_of, fits_registers, march, written
 from parscan._recorded.native.text import UnsupportedError
 from parscan._recorded.record import record
 from parscan._recorded.tangents import along, with_tangents
@@ -61,6 +61,16 @@ def test_large_steps_in_memory(name, n, dtype, steps, length, sequences):
     problem = Marched(program, steps, length, sequences)
     problem.check(march(program))
     problem.check(march(derived, columns), columns)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("name", "n"), [("dense", 1), ("dense", 3), ("diagonal", 5), ("diagonal", 20)])
+def test_small_steps_would_do_in_memory(name, n, dtype, monkeypatch):
+    monkeypatch.setattr("parscan._recorded.native.device_march.FITS", {"d": (), "f": ()})
+    program, derived, columns = case(name, n, dtype)
+    problem = Marched(program, 23, 5, 3)
+    problem.check(written(program))
+    problem.check(written(derived, columns), columns)
 
 
 def test_a_large_step_of_few_operations_is_in_registers():
