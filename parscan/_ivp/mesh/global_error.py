@@ -72,9 +72,11 @@ class Grown:
 
     @property
     def share_of_state(self) -> float:
-        """The error of the last state as a share of the largest size of its component."""
+        """The error of the last state as a share of the largest size of its component, unless that is always zero."""
         xp = array_namespace(self.errors)
-        return float(xp.max(ratio(xp, xp.abs(self.errors[-1, ...]), self.largest)))
+        with quiet():
+            shares = ratio(xp, xp.abs(self.errors[-1, ...]), self.largest)
+        return float(xp.max(xp.where(self.largest == 0, xp.zeros_like(shares), shares)))
 
     @property
     def excess(self) -> float:
