@@ -22,9 +22,9 @@ FURTHER, NEARER = 4.0, 0.25
 """The next coarse solution spans FURTHER times the length just solved from the one before, perhaps in several windows,
 and at least NEARER times the length of that one."""
 
-FOLLOWED = 8
+FOLLOWED, MOST_FOLLOWED = 8, 1024
 """Number of sequential steps that replace the first window that Newton's method cannot solve, at a jump for example;
-the number doubles with each such window."""
+the number doubles with each such window, up to the second one."""
 
 FAR, REPEATS, LEAST, MOST, TIGHTEST = 10.0, 3, 1e-3, 0.1, 3e-14
 """
@@ -43,6 +43,12 @@ needed is tried, and no smaller factor on the tolerances than the last one.
 STUCK_WINDOWS, STUCK_SHARE = 12, 1e-4
 """Number of windows in a row, each shorter than this share of the remaining span, after which the solve ends as stuck.
 That happens where the right-hand side chatters."""
+
+CREEPING, HARDLY = 32, 0.05
+"""
+Number of windows in a row, half of which at least ended early, and share of the remaining span that they have to pass:
+the rest would take hundreds of them.
+"""
 
 STUCK_STEPS = 256
 """A followed piece of n sequential steps counts as stuck below a share of STUCK_SHARE * max(1, n / STUCK_STEPS)."""
@@ -65,6 +71,8 @@ class Record:
     followed_from: list[float] = field(default_factory=list)
     """Times from which sequential steps replaced a window."""
     log: Log = field(default_factory=Log)
+    fronts: list[float] = field(default_factory=list)
+    """Times at which the windows begin."""
     windows: int = 0
     share: float = 1.0
     """Factor on the tolerances with which it was solved."""
@@ -90,6 +98,12 @@ class Record:
         """Factor by which the error of the last state is too large, by all windows together; 1 if it is not."""
         error, floor = (float(some[-1][-1]) for some in (self.sizes, self.floors)) if self.sizes else (nan, nan)
         return above(error, floor, FAR)
+
+    def creeps(self, front: float, end: float) -> bool:
+        """Whether windows from time to time end early, and hardly pass the rest of the span."""
+        since = self.fronts[-CREEPING] if len(self.fronts) >= CREEPING else front
+        early = sum(abs(time - end) <= abs(since - end) for time in self.cut_short)
+        return since != front and 2 * early >= CREEPING and abs(front - since) < HARDLY * abs(end - since)
 
     def needed(self, tightest: float) -> float:
         """
@@ -154,8 +168,9 @@ def _solve_windows(task: Task, span: tuple[float, float], y0: Array, record: Rec
     begun = front  # where the coarse solution begins
     start: CoarseSolution | None = None
     while front != end:
-        if record.stuck >= STUCK_WINDOWS:
-            words = f"{STUCK_WINDOWS} windows in a row made hardly any progress, `fun` may jump to and fro: {OF_JUMPS}"
+        if record.stuck >= STUCK_WINDOWS or record.creeps(front, end):
+            count = STUCK_WINDOWS if record.stuck >= STUCK_WINDOWS else CREEPING
+            words = f"{count} windows in a row made hardly any progress, `fun` may jump to and fro: {OF_JUMPS}"
             record.failure = Failure(Termination.STUCK, words)
             return
         record.windows += 1
@@ -183,6 +198,7 @@ def _solve_windows(task: Task, span: tuple[float, float], y0: Array, record: Rec
             words = f"`fun` jumps to and fro, steps of {abs(length) / piece.trial.intervals:.2g} follow it: {OF_JUMPS}"
             record.failure = Failure(Termination.STUCK, words)
             return
+        record.fronts.append(front)
         front, state = float(piece.trial.t[-1]), piece.trial.y[-1, ...]
         start = start.after(front) if piece.whole else None
         if start is None:  # a coarse solution far beyond a difficulty would be wasted
@@ -196,7 +212,7 @@ def _follow(task: Task, span: tuple[float, float], y0: Array, record: Record) ->
     """A few steps of a sequential solver at the user's tolerance, instead of a window that Newton cannot solve."""
     if task.follow is None or span[0] == span[1] or not _worth_following(record):
         return None
-    most = task.that_fit(FOLLOWED * 2**record.followed, y0)
+    most = task.that_fit(min(FOLLOWED * 2**record.followed, MOST_FOLLOWED), y0)
     start = task.follow(span, y0, most=most)
     t = start.t[: min(most + 1, start.t.shape[0])]
     if t.shape[0] < 2:

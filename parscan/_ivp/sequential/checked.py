@@ -125,8 +125,9 @@ def checked(
     if looser is not None:
         found = replace(found, error=_apart(problem, course, looser) / GAIN)
         add_counts(course, looser)
+    wanted = BAD if _chatters(found) else WANTED
     for _ in range(0 if is_kept else FURTHER):
-        if found.error <= WANTED:
+        if found.error <= wanted:
             break
         factor = MOST if isnan(found.error) else min(max(WANTED / (2 * found.error), LEAST), MOST)
         share = max(factor * found.choice.share, TIGHTEST / max(problem.rtol, TIGHTEST))
@@ -139,6 +140,12 @@ def checked(
         add_counts(other, found.course)
         found = Checked(other, tighter, _apart(problem, other, found.course) / GAIN)
     return replace(found, is_unknown=isnan(found.error))
+
+
+def _chatters(found: Checked) -> bool:
+    """Whether `fun` jumps to and fro, so that another solver went on: tighter tolerances take ever shorter steps."""
+    instead = found.choice.after(Termination.STUCK)
+    return instead is not None and found.course.used[-1][0].method == instead.method
 
 
 def _longest(found: Checked) -> float:

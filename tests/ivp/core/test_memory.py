@@ -119,7 +119,8 @@ def test_steps_are_those_for_new_arrays_number_for_number(writer, method):
     theirs = integrate.solve_ivp(lambda t, y: np.array(writer(REAL)(t, y.copy())), **options)
     assert np.array_equal(ours.t, theirs.t)
     assert np.array_equal(ours.y, theirs.y)
-    assert (ours.nfev, ours.njev, ours.nlu) == (theirs.nfev, theirs.njev, theirs.nlu)
+    assert (ours.njev, ours.nlu) == (theirs.njev, theirs.nlu)
+    assert ours.nfev - theirs.nfev == (writer is views)  # as it may read the time, one call looks for pulses
 
 
 def van_der_pol(t, y):

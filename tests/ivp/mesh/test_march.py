@@ -175,3 +175,33 @@ def test_growth_beyond_all_numbers():
     assert not sol.success
     assert 700 < sol.t[-1] < 709.8
     np.testing.assert_allclose(sol.y[0, -1], np.exp(rates * sol.t[-1]), rtol=1e-4)
+
+
+def steep(t, y):
+    """Friction that is nearly dry: it holds the state at zero."""
+    return [0.5 * np.sin(t) - np.tanh(y[0] / 1e-9)]
+
+
+def slope_of_steep(t, y):
+    with np.errstate(over="ignore"):
+        return [[-1e9 / np.cosh(y[0] / 1e-9) ** 2]]
+
+
+@pytest.mark.parametrize("method", ["Radau", "DOP853", "auto"])
+@pytest.mark.parametrize("tolerance", [1e-3, 1e-6])
+@pytest.mark.parametrize("jac", [slope_of_steep, None])
+def test_windows_that_creep_end(method, tolerance, jac):
+    """The rest of the span would take thousands of windows; a solution that is found is right."""
+    calls = iter(range(100_000))
+
+    def counted(t, y):
+        next(calls)
+        return steep(t, y)
+
+    options = {"rtol": tolerance, "atol": tolerance / 1000, "compile": False}
+    sol = solve_ivp(counted, (0, 1.5), [1.0], method, jac=jac, **options)
+    if sol.success:
+        assert abs(sol.y[0, -1]) <= 10 * tolerance
+    else:
+        assert "hardly any progress" in sol.message
+        assert np.all(np.abs(sol.y[0, sol.t > 1.44]) <= 10 * tolerance)
