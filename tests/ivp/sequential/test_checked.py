@@ -1,6 +1,8 @@
 """Errors of SciPy's solvers under `auto`: further solves tell them, and tighter tolerances reduce them."""
 
 import math
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,8 +10,10 @@ from ode_problems import lotka_volterra
 from scipy.integrate import solve_ivp as scipy_solve_ivp
 
 from parscan import solve_ivp
+from parscan._engine.termination import Termination
 from parscan._ivp.core.choice import Choice
 from parscan._ivp.sequential import checked, pulses
+from parscan._ivp.sequential.course import Course
 
 pytestmark = pytest.mark.roads("calls")
 
@@ -197,3 +201,24 @@ def test_functions_that_are_defined_on_the_solution_only(monkeypatch):
     sol = solve_ivp(fun, (0, 10), [1.0], rtol=1e-3, compile=False)
     assert sol.success
     assert sol.y[0, -1] == pytest.approx(11)
+
+
+@pytest.mark.parametrize("last", ["LSODA", "RK45"])
+def test_no_tighter_solves_where_another_solver_went_on(last):
+    """Where `fun` jumps to and fro, tighter tolerances take ever shorter steps."""
+    instead = Choice("RK45")
+    choice = Choice("LSODA", otherwise={Termination.STUCK: instead})
+    shares = []
+
+    def course(states):
+        found = Course((0.0, 1.0), [0.0, 1.0], [np.ones(1), states], None, False, None)
+        found.used = [(choice, 0.0), (replace(instead, method=last), 0.5)]
+        return found
+
+    def solve(other, most):
+        shares.append(other.share)
+        return course(np.array([1.0 + 1e-5 * other.share]))
+
+    problem = SimpleNamespace(rtol=1e-6, rtols=1e-6, atol=np.asarray(1e-6))
+    checked.checked(checked.Checked(course(np.ones(1)), choice), problem, solve)
+    assert len(shares) == (1 if last == "RK45" else 2)
