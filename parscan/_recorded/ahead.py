@@ -30,7 +30,7 @@ class Ahead:
     """
 
     def __init__(self, program: Program, arguments: Container[int]) -> None:
-        self._arguments = arguments
+        self._numbers = [k for k in range(len(program.arguments)) if k in arguments]
         known, wanted = (np.zeros(program.size, dtype=bool) for _ in range(2))
         before: list[Block] = []
         for block in program.blocks:
@@ -50,10 +50,12 @@ class Ahead:
         own = {k: one for k, one in enumerate(rest) if known[one.first] and one.operation != CONSTANT}
         places = [np.arange(one.first, one.first + one.count) for one in own.values()]
         self.nodes = np.concatenate([np.empty(0, np.intp), *places])
+        self._given = [(k, *one.data) for k, one in own.items() if one.operation == INPUT]
         # results of one dtype are together: a call of NumPy takes its time for each
         chars: dict[str, list[int]] = {}
         for k, one in own.items():
-            chars.setdefault(one.dtype.char, []).append(k)
+            if one.operation != INPUT:
+                chars.setdefault(one.dtype.char, []).append(k)
         together = [np.concatenate([np.arange(rest[k].count) + rest[k].first for k in some]) for some in chars.values()]
         dtypes = tuple(map(np.dtype, chars))
         self._before = _merged(replace(program, results=tuple(together), dtypes=dtypes, _cache={}), before)
@@ -62,19 +64,24 @@ class Ahead:
 
     def rest(self, values: Sequence[Any]) -> Program:
         """The second part, for values of these arguments in the order of the program."""
-        given = iter(values)
-        arguments = [
-            np.reshape(next(given), (1, *one.shape)) if k in self._arguments else np.zeros((1, *one.shape), one.dtype)
-            for k, one in enumerate(self._before.arguments)
-        ]
+        given = dict(zip(self._numbers, values, strict=True))
         blocks = list(self._rest.blocks)
-        for places, found in zip(self._places, self._before(*arguments), strict=True):
-            begin = 0
-            for place in places:
-                block = blocks[place]
-                blocks[place] = block._replace(data=found[0, begin : begin + block.count])
-                begin += block.count
+        for place, number, some in self._given:
+            block = blocks[place]
+            blocks[place] = block._replace(data=np.ravel(given[number])[some].astype(block.dtype))
+        if self._places:
+            for places, found in zip(self._places, self._before(*self._all(given)), strict=True):
+                begin = 0
+                for place in places:
+                    block = blocks[place]
+                    blocks[place] = block._replace(data=found[0, begin : begin + block.count])
+                    begin += block.count
         return replace(self._rest, blocks=tuple(blocks), _cache={})
+
+    def _all(self, given: dict[int, Any]) -> list[Any]:
+        """Arguments of a call; the first part reads no others than those that are given."""
+        every = enumerate(self._before.arguments)
+        return [np.reshape(given.get(k, np.zeros(one.shape, one.dtype)), (1, *one.shape)) for k, one in every]
 
 
 def _constant(block: Block) -> Block:
