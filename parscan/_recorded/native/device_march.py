@@ -38,9 +38,9 @@ What the registers of a thread are enough for, by the dtype: so many entries of 
 of a step that is written out. A thread has 255 registers of 32 bits. Found by assembling steps of several kinds.
 """
 
-MANY = 1300
-"""Operations from which on a step with columns must not be written out with constants in memory: state and columns are
-multiplied by the same ones, which would be read once for all of them, and take all registers."""
+MANY = {"d": 800, "f": 2000}
+"""Operations from which on a step must not be written out with constants in memory: those that multiply the state and
+all columns would be read once for all of them, and take all registers."""
 
 ENTRIES = {"d": 12, "f": 32}
 """Entries of propagators up to which a thread has more than one column."""
@@ -92,7 +92,7 @@ def fits_registers(program: Program, columns: Columns | None = None) -> bool:
     state = program.arguments[0]
     numbers = prod(state.shape)
     entries = prod(program.arguments[1].shape) if columns and columns.width > 1 else 0
-    if columns and program.operations > MANY and _constants(program) * state.dtype.itemsize > BY_VALUE:
+    if program.operations > MANY[state.dtype.char] and _constants(program) * state.dtype.itemsize > BY_VALUE:
         return False
     return any(
         entries <= most and numbers <= components and program.operations <= operations

@@ -205,9 +205,9 @@ def test_gated_units_do_not_spill(n, dtype, capability, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("capability", [(7, 5), (9, 0), (12, 0)])
 @pytest.mark.parametrize(("n", "dtype", "most"), [(16, np.float32, 0), (32, np.float32, 0), (32, np.float64, 0),
-                                                  (16, np.float64, 1024)])  # fmt: skip
+                                                  (16, np.float64, 1024), (9, np.float64, 128)])  # fmt: skip
 def test_large_gated_units_in_memory_spill_little(n, dtype, most, capability, monkeypatch):
-    """Their memory is that which the kernel asks for, but for sixteen states, whose operations are written out."""
+    """Their memory is that which the kernel asks for, but for few states in double precision, whose loops are short."""
     monkeypatch.syspath_prepend("benchmarks")
     _, derived, columns = case("dense", n, dtype)
     text = ptx(march(derived, columns).kernel, capability)
