@@ -7,6 +7,9 @@ from .builtin import Fields
 EXACT = 2.0**53
 """Integers below this size are floats as well."""
 
+NO_STATE = 0x7FF8_0000_70AD_0001
+"""The bits of a NaN that no state begins with."""
+
 
 def taking(name: str, fields: Fields, begin: int) -> str:
     """
@@ -15,7 +18,8 @@ def taking(name: str, fields: Fields, begin: int) -> str:
     It takes the arguments from number `begin` on. The first one of these has the last numbers, as a list or a tuple of
     floats, and integers that are as good as floats; the others are the numbers before. It returns 1 if these are the
     numbers that the memory had, 2 if they are others, 0 if the first argument is anything else, and -1 if there is an
-    error. Then some of the numbers may be written.
+    error. After 0, which says that the call will be repeated with the same numbers in a list, the memory still has the
+    numbers before, or else such as no list has; after -1, some of the numbers may be written.
 
     Parameters
     ----------
@@ -33,9 +37,22 @@ def taking(name: str, fields: Fields, begin: int) -> str:
         "  store i64 0, ptr %other",
         f"  %wanted = add i64 %before, {begin + 1}",
         "  %fits = icmp eq i64 %count, %wanted",
-        "  br i1 %fits, label %parameters, label %refuse",
+        "  br i1 %fits, label %which, label %refuse",
+        "which:",
+        f"  %start_at = getelementptr ptr, ptr %arguments, i64 {begin}",
+        "  %start = load ptr, ptr %start_at",
+        "  %kind = call ptr @PyObject_Type(ptr %start)",
+        "  call void @Py_DecRef(ptr %kind)",
+        "  %is_list = icmp eq ptr %kind, %list",
+        "  %is_tuple = icmp eq ptr %kind, %tuple",
+        "  %is_either = or i1 %is_list, %is_tuple",
+        "  br i1 %is_either, label %size, label %unusual",
+        "size:",
+        "  %length = call i64 @PySequence_Size(ptr %start)",
+        "  %is_long = icmp eq i64 %length, %n",
+        "  br i1 %is_long, label %parameters, label %unusual",
         "parameters:",
-        "  %k = phi i64 [ 0, %entry ], [ %next, %parameter ]",
+        "  %k = phi i64 [ 0, %size ], [ %next, %parameter ]",
         "  %some = icmp slt i64 %k, %before",
         "  br i1 %some, label %parameter, label %taken",
         "parameter:",
@@ -49,22 +66,9 @@ def taking(name: str, fields: Fields, begin: int) -> str:
         "taken:",
         "  %error = call ptr @PyErr_Occurred()",
         "  %good = icmp eq ptr %error, null",
-        "  br i1 %good, label %which, label %refuse",
-        "which:",
-        f"  %start_at = getelementptr ptr, ptr %arguments, i64 {begin}",
-        "  %start = load ptr, ptr %start_at",
-        "  %kind = call ptr @PyObject_Type(ptr %start)",
-        "  call void @Py_DecRef(ptr %kind)",
-        "  %is_list = icmp eq ptr %kind, %list",
-        "  %is_tuple = icmp eq ptr %kind, %tuple",
-        "  %is_either = or i1 %is_list, %is_tuple",
-        "  br i1 %is_either, label %size, label %unusual",
-        "size:",
-        "  %length = call i64 @PySequence_Size(ptr %start)",
-        "  %is_long = icmp eq i64 %length, %n",
-        "  br i1 %is_long, label %states, label %unusual",
+        "  br i1 %good, label %states, label %refuse",
         "states:",
-        "  %j = phi i64 [ 0, %size ], [ %following, %keep ]",
+        "  %j = phi i64 [ 0, %taken ], [ %following, %keep ]",
         "  %more = icmp slt i64 %j, %n",
         "  br i1 %more, label %state, label %end",
         "state:",
@@ -82,7 +86,7 @@ def taking(name: str, fields: Fields, begin: int) -> str:
         "  br i1 %is_number, label %convert, label %drop",
         "drop:",
         "  call void @Py_DecRef(ptr %item)",
-        "  br label %unusual",
+        "  br label %forget",
         "convert:",
         "  %real = call double @PyFloat_AsDouble(ptr %item)",
         "  call void @Py_DecRef(ptr %item)",
@@ -104,6 +108,10 @@ def taking(name: str, fields: Fields, begin: int) -> str:
         "  br label %states",
         "overflow:",
         "  call void @PyErr_Clear()",
+        "  br label %forget",
+        "forget:",
+        "  %first = getelementptr double, ptr %numbers, i64 %before",
+        f"  store i64 {NO_STATE}, ptr %first",
         "  br label %unusual",
         "end:",
         "  %changed = load i64, ptr %other",

@@ -59,6 +59,18 @@ def test_arguments_are_those_before():
         assert [told(one)[0] for _ in range(2)] == [0, 1]
 
 
+@pytest.mark.parametrize(
+    ("bad", "start"),
+    [(np.array([1.0, 0.0]), START), ([2.0, True], [2.0, 1.0]), ([2.0, 10**400], [2.0, 0.0]), ([2.0], [2.0, 0.0])],
+)
+def test_what_was_refused_is_not_a_call_before(bad, start):
+    one = ready()
+    told(one)
+    for rate in (4.5, 5.0):
+        assert one.march(None, bad, rate) == ()
+        assert [told(one, start=start, rate=rate)[0] for _ in range(2)] == [0, 1]
+
+
 @pytest.mark.parametrize("given", [(), (None,), (None, START), (None, START, 4.0, 4.0)])
 def test_another_number_of_arguments_is_refused(given):
     with pytest.raises(SystemError):
