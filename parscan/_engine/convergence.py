@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .._arrays.namespace import Array, array_namespace, machine_epsilon, quiet
+from .._arrays.namespace import Array, array_namespace, library, machine_epsilon, quiet
 from .._linalg.growth import log_growth
 from .correction import Correction
 from .linearisation import Propagator
@@ -116,6 +116,11 @@ def solve(
     return Outcome(ending.termination, run.z, first, history, run.growth(), ending.note)
 
 
+LOADING = (0, 2, 1)
+"""How often the times of the first, the second and later iterations count where a library may load and compile at the
+first one what all of them use."""
+
+
 class _OnNodes(Iteration):
     """The nodes of a system under correction."""
 
@@ -130,6 +135,7 @@ class _OnNodes(Iteration):
         self._propagator: Propagator | None = None
         self._last: Correction | None = None
         self._seconds = 0.0
+        self._counted = (1, 1, 1) if library(z) == "numpy" else LOADING
         self._next_check = 0  # iterations before the next check whether corrections stall at rounding
 
     def growth(self) -> float:
@@ -145,7 +151,7 @@ class _OnNodes(Iteration):
         admit = None if self._sizes else self._admit
         last = self._system.correct(self.z, self.first, self._tolerance, admit)
         self.z, self.first, self._propagator, self._last = last.nodes, last.first, last.propagator, last
-        self._seconds += last.seconds
+        self._seconds += self._counted[min(len(self._sizes), 2)] * last.seconds
         self._sizes.append(last.sizes)
         self._largest.append(last.largest)
         return self.first, _largest(last.sizes)
@@ -203,7 +209,8 @@ class _OnNodes(Iteration):
             return Ending(Termination.STALLED)
         if len(history) >= rules.max_iterations:
             return Ending(Termination.EXHAUSTED)
-        return Ending(Termination.LATE) if self._seconds + last.seconds > rules.max_seconds else None
+        is_late = self._seconds > 0 and self._seconds + last.seconds > rules.max_seconds
+        return Ending(Termination.LATE) if is_late else None
 
 
 def _largest(sizes: Array) -> float:

@@ -117,6 +117,28 @@ def test_slow_convergence_is_given_up_by_the_rules(rule, ending, iterations):
     assert len(outcome.history) == iterations
 
 
+@pytest.mark.parametrize(("limit", "iterations"), [(2.5, 2), (3.5, 3), (4.5, 4)])
+def test_what_a_library_loads_at_the_first_iteration_is_not_counted(monkeypatch, limit, iterations):
+    """Each takes a second; the first one, by another library than NumPy, much more."""
+    now, system = [0.0], Chain(None, None, 200)
+    monkeypatch.setattr("time.perf_counter", lambda: now[0])
+
+    def slow(z):
+        now[0] += 1.0 if system.sweeps > 1 else 100.0
+        return 0.9 * z + 0.1
+
+    system._function = slow
+    z = np.full((200, 1), 0.3)
+    rules = StoppingRules(100, superlinear=False, propagates=False, max_seconds=limit)
+    assert solve(system, z, TOLERANCE, rules).ending is Termination.LATE
+    assert system.sweeps == 1
+    system.sweeps = 0
+    monkeypatch.setattr("parscan._engine.convergence.library", lambda z: "cupy")
+    outcome = solve(system, z, TOLERANCE, rules)
+    assert outcome.ending is Termination.LATE
+    assert len(outcome.history) == iterations
+
+
 def test_what_is_not_finite_ends_the_loop_and_leaves_the_prefix():
     system, y0 = chain(lambda z: np.where(z > 1e3, np.inf, 10 * z), nodes=40, slope=lambda z: np.full_like(z, 10.0))
     with np.errstate(all="ignore"):

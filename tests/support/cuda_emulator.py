@@ -43,6 +43,9 @@ MISSING = (
 """Why kernels cannot be emulated here; None if they can."""
 
 
+EDGE = 16 * mmap.PAGESIZE
+"""Bytes on either side of an array that are forbidden: threads read far apart."""
+
 FORBIDDEN = 0
 """Protection of memory that must not be read or written."""
 
@@ -149,16 +152,16 @@ def _address(x):
 
 
 def guarded(x, behind=True):
-    """A copy of an array between two pages that must not be touched: right `behind` the first, or before the last."""
-    page = mmap.PAGESIZE
+    """A copy of an array between two pieces that must not be touched: right `behind` the first, or before the last."""
+    page, edge = mmap.PAGESIZE, EDGE
     size = -(-max(x.nbytes, 1) // page) * page
-    memory = mmap.mmap(-1, size + 2 * page)
+    memory = mmap.mmap(-1, size + 2 * edge)
     base = np.frombuffer(memory, np.uint8)
-    first = page + (0 if behind else size - x.nbytes)
+    first = edge + (0 if behind else size - x.nbytes)
     copy = base[first : first + x.nbytes].view(x.dtype)
     copy[...] = x
-    for edge in (0, size + page):
-        assert _libc().mprotect(ctypes.c_void_p(_address(base) + edge), ctypes.c_size_t(page), FORBIDDEN) == 0
+    for begin in (0, size + edge):
+        assert _libc().mprotect(ctypes.c_void_p(_address(base) + begin), ctypes.c_size_t(edge), FORBIDDEN) == 0
     return copy
 
 

@@ -7,15 +7,18 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from condensing import oracle
+from condensing import problem as intervals
 from cuda_emulator import ORDERS, EmulatedError, guarded
 
-from parscan._kernels.cuda import affine_scan, choice
+from parscan._ivp.core.tableaux import radau
+from parscan._kernels.cuda import affine_scan, choice, condense, condense_kernels, mend_kernels
 from parscan._kernels.generic import affine_scan as sequential
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One occurrence of a text in a file is replaced; a kernel of a way to scan then has the fault, at an order."""
+    """One occurrence of a text in a file is replaced; a kernel then has the fault, for matrices of an order."""
 
     way: str
     kernel: str
@@ -40,6 +43,14 @@ def threads(kernel, *replaced):
 
 def tiles(*replaced):
     return Fault("tiles", "march", 1, "tiles", *replaced)
+
+
+def mending(kernel, *replaced):
+    return Fault("mending", kernel, 2, "mend_kernels", *replaced)
+
+
+def condensing(*replaced):
+    return Fault("condensing", "condense", 3, "condense_kernels", *replaced)
 
 
 BARRIER = "            cuda.syncthreads()\n"
@@ -76,11 +87,36 @@ FAULTS = {
     "tiles: no mask of the last steps": tiles(
         1, "if begin <= first + i < end else filler", "if begin <= first + i else filler"
     ),
+    "mend: no barrier before the least one is looked for": mending(
+        "mend", 1, "        cuda.syncthreads()\n        width", "        width"
+    ),
+    "mend: no barrier between halves": mending("mend", 1, BARRIER),
+    "mend: a chunk too many": mending("mend", 1, "while k < chunks:", "while k <= chunks:"),
+    "mend: no mask of the last vectors": mending("mend", 1, " if begin + u * THREADS < count else count - 1"),
+    "mend: no mask of the last steps": mending("mend", 1, " if (k + 1) * chunk < length else length"),
+    "spoil: a step too many": mending(
+        "spoil", 1, "cuda.threadIdx.x, length, THREADS", "cuda.threadIdx.x, length + 1, THREADS"
+    ),
+    "condense: no barrier before systems are formed": condensing(
+        1, "        cuda.syncthreads()\n        form", "        form"
+    ),
+    "condense: no barrier before a pivot is read": condensing(
+        1, "        cuda.syncthreads()\n        for", "        for"
+    ),
+    "condense: no barrier between pivots": condensing(1, BARRIER),
+    "condense: a row too many": condensing(1, "range(lane, m, lanes)", "range(lane, m + 1, lanes)"),
+    "condense: no mask of the last step": condensing(1, " if k < intervals else scalar(0)"),
+    "condense: no mask of the last interval": condensing(1, "        if k < intervals:\n", "        if True:\n"),
 }
-
 
 MADE_BY = {"tiles": "tile_kernels", "groups": "march_kernels"}
 """Files of kernels, by those of functions that they are made by."""
+
+PLACES = {
+    "mending": lambda name: (vars(mend_kernels), f"{name}_kernel"),
+    "condensing": lambda name: (vars(condense_kernels), f"{name}_kernel"),
+}
+"""Where a kernel is found, by the way; of ways to scan in their tables."""
 
 
 def scan_of(fault):
@@ -90,8 +126,8 @@ def scan_of(fault):
     assert len(parts) > fault.place
     changed = fault.text.join(parts[: fault.place]) + fault.replacement + fault.text.join(parts[fault.place :])
     kernels = made = _module(module, changed, fault)
-    if fault.file in MADE_BY:  # kernels are made by functions of that file
-        module = import_module(f"parscan._kernels.cuda.{MADE_BY[fault.file]}")
+    if user := MADE_BY.get(fault.file):
+        module = import_module(f"parscan._kernels.cuda.{user}")
         kernels = _module(module, inspect.getsource(module), fault)
         kernels.__dict__.update({name: vars(made)[name] for name in vars(made) if name.startswith("make_")})
     return getattr(kernels, f"{fault.kernel}_kernel")
@@ -107,41 +143,88 @@ def _module(module, source, fault):
     return changed
 
 
-def found(emulator, n):
-    """What is wrong in some order of the threads; None if nothing is."""
+def scan(n):
+    """Long sequences: what is computed, and what it should give."""
     rng = np.random.default_rng(0)
     shape = (131, 3, n) if n > 1 else (9001,)
     A, b = rng.standard_normal((*shape, n) if n > 1 else shape) / (2 * n), rng.standard_normal(shape)
-    expected = sequential.affine_scan(A, b)
+    return lambda: [affine_scan.affine_scan(A, b)], [sequential.affine_scan(A, b)]
+
+
+def overflowing_scan(n):
+    """Products of chunks overflow where states do not; of other sequences, states are not finite from some step on."""
+    rng, steps = np.random.default_rng(0), 500
+    A = np.ones((steps, 3, n))
+    # In a chunk in the middle, then in the last one, which is shorter.
+    A[125:155, 0], A[190:220, 0], A[440, 1], A[481:495, 2] = 1e20, 1e-9, np.nan, 1e30
+    b = np.where(np.arange(3)[:, None] == 1, rng.random((steps, 3, n)), 0)
+    h0 = np.array([1e-300, 1.0, 1e-300])[:, None] * np.ones((3, n))
+    A = np.where(np.eye(n) > 0, A[..., None], 0.0)
+    with np.errstate(all="ignore"):
+        return lambda: [affine_scan.affine_scan(A, b, h0)], [sequential.affine_scan(A, b, h0)]
+
+
+def condensed(n):
+    """Systems of three stages; the last block has no interval for some of its threads."""
+    J, h, r = intervals(np.random.default_rng(0), 3, 3, n)
+    tableau = radau(3)
+    return lambda: condense.condense(J, tableau.A, tableau.b, h, r), oracle(J, tableau.A, tableau.b, h, r)
+
+
+def found(emulator, compute, expected, *, are_finite=True):
+    """What is wrong in some order of the threads; None if nothing is."""
     for emulator.order in ORDERS:
         for _ in range(2):
             emulator.launched.append("nothing")  # the other arrays begin after forbidden memory
             try:
-                states = affine_scan.affine_scan(A, b)
+                results = compute()
             except EmulatedError as error:
                 return str(error)
-            if not np.allclose(states, expected, rtol=1e-11, atol=1e-11):
-                return "states are wrong"
-            if not all(emulator.finite):
+            for one, other in zip(results, expected, strict=True):
+                finite = np.isfinite(other)
+                if not np.array_equal(np.isfinite(one), finite):
+                    return "other results are finite"
+                if not np.allclose(one[finite], other[finite], rtol=1e-11, atol=1e-11 if are_finite else 0):
+                    return "results are wrong"
+            if are_finite and not all(emulator.finite):
                 return "maps are not finite"
     return None
 
 
+def problem_of(way, kernel, n, tune):
+    """What to compute, what it should give, and whether all numbers on the way are finite."""
+    tune(shortest=40 if way == "mending" else 4)
+    if way == "condensing":
+        return *condensed(n), True
+    if kernel in ("mend", "spoil"):
+        return *overflowing_scan(n), False
+    return *scan(n), True
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_is_found(emulator, monkeypatch, tune, fault):
+    monkeypatch.setattr("cuda_emulator.PATIENCE", 2)  # seconds until threads wait for ever
     fault = FAULTS[fault]
-    tune(shortest=4)
-    way = next(way for way in choice.WAYS if way.name == fault.way)
-    monkeypatch.setitem(way.kernels, fault.kernel, scan_of(fault))
-    told = found(emulator, fault.n)
+    *problem, are_finite = problem_of(fault.way, fault.kernel, fault.n, tune)
+    if place := PLACES.get(fault.way):
+        monkeypatch.setitem(*place(fault.kernel), scan_of(fault))
+    else:
+        way = next(way for way in choice.WAYS if way.name == fault.way)
+        monkeypatch.setitem(way.kernels, fault.kernel, scan_of(fault))
+    told = found(emulator, *problem, are_finite=are_finite)
     print(told)
     assert told is not None
 
 
-@pytest.mark.parametrize("n", [1, 2, 7])
-def test_without_a_fault_nothing_is_found(emulator, tune, n):
-    tune(shortest=4)
-    assert found(emulator, n) is None
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize(
+    ("way", "kernel", "n"),
+    [*(("phases", "", n) for n in (1, 2, 7)), *dict.fromkeys((one.way, one.kernel, one.n) for one in FAULTS.values())],
+)
+def test_without_a_fault_nothing_is_found(emulator, tune, way, kernel, n):
+    *problem, are_finite = problem_of(way, kernel, n, tune)
+    assert found(emulator, *problem, are_finite=are_finite) is None
 
 
 def test_arrays_lie_beside_forbidden_memory():
