@@ -329,6 +329,7 @@ class AllMembers:
         if alone.has_modes:
             alone.mend(found, xp.nonzero(found.errors > FAR)[0].tolist())
         found.alone, found.bad = len(alone.mended) + len(alone.bad), [alone.first + member for member in alone.bad]
+        found.slid = {alone.first + member: time for member, time in alone.slid.items()}
         if found.of_rates is not None and found.rates is not None and found.alone:
             others = ~xp.isin(found.of_rates, xp.asarray([*alone.mended, *alone.bad]))
             found.rates, found.of_rates = found.rates[others, :], found.of_rates[others]

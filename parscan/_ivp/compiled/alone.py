@@ -63,12 +63,14 @@ class Singles:
         Members that were solved, and that are as good as single solves are.
     bad : list of int
         Members whose errors are too large for a success.
+    slid : dict
+        Members that slide along thresholds, with the times from which on they do.
     """
 
     def __init__(self, problem: Problem, members: Members, first_step: float, times: Array, first: int) -> None:
         self._problem, self._members, self._first_step, self.first = problem, members, first_step, first
         self._times = times if times.shape[0] else None
-        self.mended, self.bad = list[int](), list[int]()
+        self.mended, self.bad, self.slid = list[int](), list[int](), dict[int, float]()
 
     @property
     def has_modes(self) -> bool:
@@ -89,6 +91,11 @@ class Singles:
         if course.failed:
             raise self._failure([(member, course)])
         return course.path.t
+
+    def look(self, count: int) -> None:
+        """Solve so many members to see which of them slide."""
+        for member in range(count) if self.has_modes else ():
+            self._solved(member)
 
     def find(self, found: Found, lost: Sequence[int]) -> None:
         """
@@ -149,6 +156,8 @@ class Singles:
             march.end()
             if found.course.failed and not found.course.chatter and recorded.leave_modes():
                 continue
+            if found.course.slid and not found.course.failed:
+                self.slid[member] = found.course.slid[0]
             return found
 
     def _recorded(self, member: int) -> Recorded:

@@ -24,13 +24,14 @@ from ..core.scale import Scale
 from ..result.report import build_result
 from ..result.result import IvpResult
 from ..sensitivities.derivatives import Derivatives, Variational
+from ..sensitivities.slide import Slide
 from ..sensitivities.trajectory import Trajectory
 from ..sequential.ensemble import solve_ensemble
 from ..sequential.on_mesh import retrace
 from .accuracy import ANEW, FAR, LeftError
 from .alike import FEW
 from .all_members import AllMembers
-from .alone import GivenUpError, places
+from .alone import GivenUpError, Singles, places
 from .corners import LEFT_OUT
 from .found import Found
 from .members import MAKERS, Members, record_members
@@ -107,7 +108,9 @@ def solve_batch(
     if _is_unlike(problem, members, found, nodes, state):
         raise NoCodeError(UNLIKE)
     usual = problem.usual
-    follow = partial(_trajectory, usual, evaluate, nodes, states)
+    slide = _slide(problem, found.slid, are_all=found.alone == prod(problem.batch))
+    look = partial(_slide_of_any, problem, members, first_step)
+    follow = partial(_trajectory, usual, evaluate, nodes, states, look)
     failure = given_up.failure if given_up is not None else _failure(problem, found) if found.bad else None
     method, error = int(found.methods.max()), float(found.errors.max())
     return build_result(
@@ -115,7 +118,7 @@ def solve_batch(
         t,
         xp.permute_dims(values, (values.ndim - 1, values.ndim - 2, *range(values.ndim - 2))),
         nodes,
-        _done(found, method, error) + ("" if batch.are_all_places else LEFT_OUT),
+        _done(found, method, error, slide) + ("" if batch.are_all_places else LEFT_OUT),
         failure=failure,
         failed_at=end,
         nfev=found.evaluations,
@@ -128,6 +131,7 @@ def solve_batch(
             follow,
             Scale(usual.rtols, usual.atol),
             variational=_variational(problem, members, found) if usual is problem else None,
+            slides=slide,
         ),
     )
 
@@ -137,10 +141,36 @@ def _variational(problem: Problem, members: Members, found: Found) -> Variationa
     return VariationalMembers(problem, members, found.shares, found.methods, partial(agrees_at_start, problem))
 
 
+def _slide(problem: Problem, slid: dict[int, float], *, are_all: bool) -> Slide | None:
+    """The slide of some members, of which others may be unknown, unless they `are_all`."""
+    if not slid:
+        return None
+    way = 1.0 if problem.span[1] > problem.span[0] else -1.0
+    whose = f"the solution of {places(sorted(slid), problem.batch)}" + ("" if are_all else " (and perhaps of others)")
+    return Slide(min(slid.values(), key=lambda t: way * t), whose)
+
+
+def _slide_of_any(problem: Problem, members: Members, first_step: float) -> Slide | None:
+    """The slide of the members that slide, each of which is solved alone."""
+    alone = Singles(problem, members, first_step, problem.xp.zeros(0), 0)
+    alone.look(prod(problem.batch))
+    return _slide(problem, alone.slid, are_all=True)
+
+
 def _trajectory(
-    problem: Problem, evaluate: Callable[[], Evaluation], nodes: Array, states: Callable[[], Array]
-) -> Trajectory:  # fmt: skip
-    """The solution with steps that all members take together; if there are none, by another method from the nodes."""
+    problem: Problem,
+    evaluate: Callable[[], Evaluation],
+    nodes: Array,
+    states: Callable[[], Array],
+    look: Callable[[], Slide | None],
+) -> Trajectory:
+    """
+    The solution with steps that all members take together; if there are none, by another method from the nodes.
+
+    It raises `RuntimeError` if members slide: that method would take steps as short as their tolerances.
+    """
+    if (slide := look()) is not None:
+        slide.reject()
     evaluation = evaluate()
     usual = solve_ensemble(problem, evaluation.right_hand_side, None, dense_output=False)
     if usual is None or usual._solution is None:
@@ -271,8 +301,8 @@ def _failure(problem: Problem, found: Found) -> Failure:
     return Failure(Termination.INACCURATE, f"the estimated error of {of} is up to {error:.2g} tolerances")
 
 
-def _done(found: Found, method: int, error: float) -> str:
-    """The methods, of which the last one is given, the steps and the largest error."""
+def _done(found: Found, method: int, error: float, slide: Slide | None) -> str:
+    """The methods, of which the last one is given, the steps, the largest error, and which members slide."""
     steps = f"{int(found.steps.sum()) / found.steps.shape[0]:.0f} of its own for every member, on average"
     stiff = int((found.methods > 0).sum()) if method else 0
     others = f", and Rodas5P for {counted(stiff, 'stiff member')}" if stiff else ""
@@ -286,5 +316,5 @@ def _done(found: Found, method: int, error: float) -> str:
         )
     return (
         f"By machine code of `fun` for one member: DOP853{others}; steps: {steps}. The largest estimated error at the "
-        f"end is {error:.2g} tolerances{far}."
+        f"end is {error:.2g} tolerances{far}.{'' if slide is None else slide.told}"
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..._arrays.namespace import Array
 
@@ -35,6 +35,8 @@ class Found:
         Members that were solved alone.
     bad : sequence of int
         Those of them whose errors are too large for a success.
+    slid : dict
+        Those of them that slide along thresholds, with the times from which on they do.
     """
 
     y: Array
@@ -48,6 +50,7 @@ class Found:
     of_rates: Array | None = None
     alone: int = 0
     bad: Sequence[int] = ()
+    slid: dict[int, float] = field(default_factory=dict)
 
     def enter(self, some: slice, one: Found) -> None:
         """Enter what is known of some members, but for values."""
@@ -58,4 +61,4 @@ class Found:
         assert one.shares is not None
         self.shares[some] = one.shares
         self.evaluations, self.alone = self.evaluations + one.evaluations, self.alone + one.alone
-        self.bad = [*self.bad, *one.bad]
+        self.bad, self.slid = [*self.bad, *one.bad], self.slid | one.slid

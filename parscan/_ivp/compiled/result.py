@@ -18,6 +18,7 @@ from ..output.monitor import Event
 from ..result.report import build_result, within
 from ..result.result import IvpResult
 from ..sensitivities.derivatives import Derivatives
+from ..sensitivities.slide import Slide
 from .accuracy import Solved
 from .march import Course, March
 from .marched import traced
@@ -116,7 +117,7 @@ def result_of(
             ),
             scale,
             variational=variational,
-            slides=course.slid[0] if course.slid else None,
+            slides=Slide(course.slid[0]) if course.slid else None,
         ),
     )
 

@@ -26,7 +26,6 @@ from ..output.dense_output import as_times
 from ..output.observation import Observation
 from .beside_breaks import beside_breaks
 from .converge_fully import close_enough, polished, with_nodes
-from .crossing import REMEDY
 from .followed import beside_crossings, followed, reject_crossings
 from .forcing import Forcing
 from .gradient import by_forcing, by_parameters, of_parameters
@@ -36,6 +35,7 @@ from .jacobian_check import BY_DIFFERENCES, UNLIKE, exactly_linearised
 from .jumping import TOUCH, jumping, sampled, touch_of
 from .moving import Moving, moving
 from .recorded_gradient import recording_of
+from .slide import Slide
 from .stale_check import SETTLED, has_changed, reject_changed, reject_others
 from .state_jumps import Jumps, state_jumps, warn_of_missed
 from .trajectory import AdjointSolution, Forced, Kicks, Trajectory
@@ -71,8 +71,8 @@ class Derivatives:
 
     Before each use, `fun` is checked to still reproduce the trajectory within `scale`, unless `scale` is None, or a
     trajectory that may not have settled did not stand this from the first. `fun` is the right-hand side on stacked
-    states where it is known; `variational` solves variational equations instead. If the solution stays on a threshold,
-    from the time `slides` on, there are no derivatives.
+    states where it is known; `variational` solves variational equations instead. There are no derivatives if the
+    solution `slides`.
     """
 
     def __init__(
@@ -83,9 +83,9 @@ class Derivatives:
         variational: Variational | None = None,
         *,
         settles: bool = True,
-        slides: float | None = None,
+        slides: Slide | None = None,
     ) -> None:
-        self._find = find if slides is None else partial(_reject_slide, slides)
+        self._find = find if slides is None else slides.reject
         self._scale, self.fun, self._variational = scale, fun, variational if slides is None else None
         self._refined: Trajectory | None = None
         self._settles = settles
@@ -263,14 +263,6 @@ class Derivatives:
         t = trajectory.solution.t
         span = abs(float(t[-1] - t[0]))
         return float(array_namespace(total).max(total)) / span if span else math.nan
-
-
-def _reject_slide(time: float) -> Trajectory:
-    """Raise for a solution that slides."""
-    raise RuntimeError(
-        f"from t = {time:.6g} on, the solution stays on a threshold of `fun` and slides along it, with a mean of the "
-        f"slopes on both sides (Filippov): derivatives of such solutions are not found. {REMEDY}"
-    )
 
 
 class _Course:

@@ -221,3 +221,68 @@ def test_solutions_that_slide_have_no_derivatives(name):
                 derivative()
     before = solve_ivp(fun, (0, 0.01), [0.0, 0.4], args=args, rtol=1e-6)
     assert np.isfinite(before.gradient(np.ones_like(before.y), "b"))
+
+
+BATCHES = {
+    "relay": (lambda t, y, a: [np.where(y[0] < 0.7, a, -1.0), y[0] - y[1]], [[0.0, -9.0, 0.2], [0.4, 0.4, 0.4]], 1.3),
+    "stick": (lambda t, y, a: [y[1], -y[0] - a * np.sign(y[1] - 0.3)], [[0.0, 30.0, 0.5], [0.4, 0.4, 0.4]], 1.5),
+    "dosing": (lambda t, y, a: [-0.3 * y[0] + np.where(y[0] < a, 2.0, 0.0)], [[2.0, 9.0, 1.5]], 1.0),
+}
+STAYS = "the solution of members? 0.* of the batch.* stays on a threshold of `fun` and slides along it"
+
+
+def derivatives_of(sol):
+    """Functions that each find one of the derivatives of a batch."""
+    g = np.ones_like(sol.y)
+    return (
+        lambda: sol.gradient(g),
+        lambda: sol.adjoint(g),
+        sol.jacobian,
+        lambda: sol.tangent(y0=g[:, 0, :]),
+        lambda: sol.tangent(lambda t, y, a: y),
+        lambda: sol.lyapunov,
+    )
+
+
+@pytest.fixture
+def _no_marches_in_vain(monkeypatch):
+    """Steps of all members together would be as short as the tolerances."""
+
+    def refuse(*args, **options):
+        raise AssertionError
+
+    monkeypatch.setattr("parscan._ivp.compiled.ensemble.solve_ensemble", refuse)
+
+
+@pytest.mark.usefixtures("_no_marches_in_vain")
+@pytest.mark.parametrize(("name", "rtol"), [("relay", 1e-2), ("dosing", 1e-2), ("dosing", 1e-6), ("stick", 1e-6)])
+def test_batches_of_which_some_members_slide_have_no_derivatives(name, rtol):
+    """They are named, those that pass switches are not; with loose tolerances, all members are solved in lanes."""
+    fun, y0, a = BATCHES[name]
+    for repeat in range(3):
+        sol = solve(fun, (0, 3), np.asarray(y0), rtol, t_eval=[1.0, 3.0], args=(a + 0.01 * repeat,))
+        for derivative in derivatives_of(sol):
+            with pytest.raises(RuntimeError, match=STAYS) as raised:
+                derivative()
+            assert "1" not in str(raised.value).split("member")[1].split("of the batch")[0]
+
+
+def test_members_that_slide_are_told_of():
+    fun, y0, a = BATCHES["relay"]
+    sol = solve(fun, (0, 3), np.asarray(y0)[:, None, :], 1e-6, args=(a,))
+    assert "the solution of members (0, 0), (0, 2) of the batch" in sol.message
+    assert "Filippov" in sol.message
+    assert "Filippov" not in solve(fun, (0, 0.01), np.asarray(y0), 1e-6, args=(a,)).message
+
+
+def test_batches_that_only_pass_thresholds_have_derivatives():
+    """Members are looked at alone first; they do not slide."""
+
+    def fun(t, y, a):
+        return [np.where(y[0] < 1.0, a, 2.0)]
+
+    y0 = np.array([[0.0, 0.5, 0.2]])
+    sol = solve(fun, (0, 3), y0, t_eval=[3.0], args=(1.3,))
+    found = sol.gradient(np.ones_like(sol.y), "a")
+    # y = 1 + 2 (3 - τ), τ = (1 - y0) / a
+    np.testing.assert_allclose(found, np.sum(2 * (1 - y0) / 1.3**2), rtol=1e-7)
