@@ -271,10 +271,14 @@ class RightHandSide:
         """Jacobians by differences, even if the user gave one."""
         return forward_full(self, t, states, None)[1]
 
+    @property
+    def has_exact_jacobian(self) -> bool:
+        """Whether Jacobians are the user's own, or of code, and not by differences."""
+        return self.has_jacobian or self.code is not None or self.derived is not None
+
     def exact_jacobian(self, t: Array, states: Array) -> Array:
         """Jacobians accurate enough for derivatives: the user's own, of code, or by differences of fourth order."""
-        is_exact = self.has_jacobian or self.code is not None or self.derived is not None
-        return self.jacobian(t, states, states) if is_exact else extrapolated(self, t, states)
+        return self.jacobian(t, states, states) if self.has_exact_jacobian else extrapolated(self, t, states)
 
     def second_derivatives(self, t: Array, states: Array) -> Array | None:
         """Exact derivatives `(m, *batch, n, n, n)` of exact Jacobians; None where the function is not recorded."""

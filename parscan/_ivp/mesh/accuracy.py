@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import ceil, isfinite, isnan, nan
 
 from ..._arrays.namespace import array_namespace
-from .global_error import BAD, above
+from .global_error import BAD, EXPLAINED
 from .march import Record
 from .window import Task
 
@@ -40,8 +40,8 @@ def last_error(record: Record, intervals: int) -> tuple[float, float]:
 
 
 def is_bad(error: float, floor: float) -> bool:
-    """Whether an error of the last state is that of no success."""
-    return above(error, floor, BAD) > 1
+    """Whether an error of the last state is that of no success: it is large, and rounding does not explain it."""
+    return error > max(BAD, EXPLAINED * floor)
 
 
 def is_coarse(task: Task, estimate: float) -> bool:

@@ -7,6 +7,7 @@ from math import prod
 
 from ..._arrays.cached import cached_property
 from ..._arrays.elementwise import ratio
+from ..._arrays.memory import nodes_that_fit
 from ..._arrays.namespace import (
     Array,
     Namespace,
@@ -33,6 +34,12 @@ FIXED = 10.0
 
 ROUNDINGS = 1.0
 """Spacings of the numbers by which every interval is taken to change a state."""
+
+EXPLAINED = 10.0
+"""How many times as large as the estimated one the effect of rounding may be."""
+
+SENSITIVE = 10.0
+"""Growth of small changes along a mesh from which on errors of Jacobians by differences would grow on, too."""
 
 MOST = 1e6
 """Largest factor by which an error is to fall on the next mesh: estimates that are larger say little."""
@@ -83,6 +90,13 @@ class Grown:
         """Factor by which the errors are too large."""
         return excess(self.sizes, self.floors)
 
+    def along(self, propagators: Array, trial: PiecewisePolynomial) -> Grown:
+        """The same with what rounding becomes by other propagators."""
+        y = trial.y
+        signs = random_signs(tuple(y[1:, ...].shape), y, seed=0)
+        with quiet():
+            return replace(self, roundings=affine_scan(propagators, signs * _rounded(array_namespace(y).abs(y))))
+
     def after(self, before: Grown | None, propagators: Array) -> Grown:
         """The same together with what has grown before, in the window that ends at the first state."""
         if before is None:
@@ -105,10 +119,11 @@ def above(error: float, floor: float, allowed: float) -> float:
     """
     Factor by which an error is too large; 1 if it is allowed.
 
-    As much as rounding may change is always allowed. If that is `BAD`, all errors are: no method finds the solution.
+    As much as rounding may change is always allowed. If that is `BAD`, no method finds the solution, and `EXPLAINED`
+    times as much is allowed: errors that are larger still are not those of rounding.
     """
     floor = max(1.0, floor)
-    return error / floor if error > allowed * floor and floor <= BAD else 1.0
+    return error / floor if error > (EXPLAINED if floor > BAD else allowed) * floor else 1.0
 
 
 def grown(
@@ -131,7 +146,7 @@ def grown(
     largest, unit = xp.max(sizes, axis=0), _unit(xp, sizes, scale)
     with quiet():
         column = xp.reshape(xp.astype(errors, unit.dtype, copy=False), (-1, *(1,) * (y.ndim - 1)))
-        moved = ROUNDINGS * machine_epsilon(y.dtype) * sizes[1:, ...], column * unit
+        moved = _rounded(sizes), column * unit
         roundings, supposed = (affine_scan(propagators, signs * xp.astype(one, signs.dtype)) for one in moved)
         found = Grown(supposed * (ALLOWED / reliance), roundings, unit, largest, is_known=False)
         if float(xp.max(_sizes(supposed, unit, largest))) <= reliance:
@@ -139,6 +154,36 @@ def grown(
         finer = method.finer(y.shape[-1])
         changes = finer.correct(rhs, trial.resampled(trial.mesh, finer.output), scale).trial.y[1:, ...] - y[1:, ...]
         return replace(found, errors=changes, is_known=True) if all_finite(changes) else found
+
+
+def accurate_propagators(
+    method: Discretisation,
+    rhs: RightHandSide,
+    trial: PiecewisePolynomial,
+    propagators: Array,
+    found: Grown,
+    rtol: float,
+) -> Array:
+    """
+    Propagators by accurate Jacobians, where those by differences would spoil what errors become; or the given ones.
+
+    Errors are carried on along orbits that are close to a centre, say: an error of a time grows a million times there
+    and shrinks again, and small errors of propagators leave much of it.
+    """
+    growth = float(trial.xp.max(found.floors)) * rtol / machine_epsilon(trial.y.dtype)
+    if rhs.has_exact_jacobian or not found.is_known or not growth > SENSITIVE:
+        return propagators
+    xp, y, count = trial.xp, trial.y, trial.intervals
+    size = nodes_that_fit(count, y[0, ...], method.tangent_matrices(y.shape[-1]) * y.shape[-1] ** 2)
+    parts = [slice(first, min(first + size, count)) for first in range(0, count, size)]
+    each = [method.tangent_linear(rhs, trial.part(part), inside=False).propagators for part in parts]
+    accurate = xp.reshape(xp.concat(each), propagators.shape)
+    return accurate if all_finite(accurate) else propagators
+
+
+def _rounded(sizes: Array) -> Array:
+    """What rounding changes a state by after each interval."""
+    return ROUNDINGS * machine_epsilon(sizes.dtype) * sizes[1:, ...]
 
 
 def _unit(xp: Namespace, sizes: Array, scale: Scale) -> Array:

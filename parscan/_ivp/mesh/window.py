@@ -18,7 +18,7 @@ from ..methods.defect import DEFECT_LIMIT, overlooked, samples_of
 from ..methods.discretisation import Discretisation, Linear
 from ..methods.newton import Iterated, iterate
 from .discontinuities import find
-from .global_error import FIXED, Grown, grown
+from .global_error import FIXED, Grown, accurate_propagators, grown
 from .refine import Assessed
 
 FIRST_TOLERANCE = 1e-4
@@ -202,8 +202,11 @@ def solve_window(task: Task, start: CoarseSolution, y0: Array, log: Log) -> Piec
 def _accepted(task: Task, trial: PiecewisePolynomial, error: Array, linear: Linear, *, whole: bool) -> Piece:
     """A solved trial with the errors of its intervals, and with those of its nodes."""
     reliance = FIXED if task.fixed else task.method.reliance
-    errors = grown(task.method, task.rhs, trial, linear.propagators, error, task.scale, reliance)
-    return Piece(trial, whole, error, grown=errors, propagators=linear.propagators)
+    about = task.method, task.rhs, trial, linear.propagators
+    errors = grown(*about, error, task.scale, reliance)
+    propagators = accurate_propagators(*about, errors, task.scale.tightest)
+    errors = errors if propagators is linear.propagators else errors.along(propagators, trial)
+    return Piece(trial, whole, error, grown=errors, propagators=propagators)
 
 
 def _first_mesh(task: Task, start: CoarseSolution, y0: Array, *, begins: bool) -> tuple[Mesh, bool]:
