@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from math import isfinite
 from operator import is_
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..._arrays.namespace import Array, array_namespace, copy
 from ..._engine.termination import Termination
@@ -60,6 +60,9 @@ new: Callable[[type[IvpResult]], IvpResult] = object.__new__
 """A result without fields."""
 
 
+Asked: TypeAlias = tuple[tuple[float, float, float], tuple[float, float]]
+
+
 class Plan:
     """
     What all solves over a span with these tolerances have in common.
@@ -73,15 +76,15 @@ class Plan:
     known : Known
     equal : float
         Relative difference of values that counts as none.
-    share : float
-        Share of the tolerances that the march has.
-    most : float
-        Largest error at the end, in tolerances.
-    march : tuple
-        The tolerances of the march, and the factor of the other one's; and the longest steps of both.
+    now : tuple
+        What belongs to a share, together, as other threads may take another one: the share of the tolerances that the
+        march has, the largest error at the end, in tolerances, and what is given to the march: its tolerances, and the
+        factor of the other one's; and the longest steps of both.
     """
 
-    __slots__ = ("_least", "atol", "equal", "known", "march", "most", "rtol", "share", "span", "tolerances")
+    __slots__ = ("_least", "atol", "equal", "known", "now", "rtol", "span", "tolerances")
+
+    now: tuple[float, float, Asked]
 
     def __init__(self, span: tuple[float, float], rtol: float, atol: float, known: Known, least: float, equal: float):
         self.span, self.rtol, self.atol, self._least = span, rtol, atol, least
@@ -91,10 +94,10 @@ class Plan:
     def take(self, share: float) -> None:
         """Have another share of the tolerances, as far as rounding allows."""
         (begin, end), least = self.span, self._least / self.rtol
-        self.share = share = max(share, least)
+        share = max(share, least)
         longest = abs(end - begin) / FEWEST * share ** (1 / ORDER)
         tolerances = max(self.rtol * share, self._least), self.atol * share, LOOSER
-        self.march, self.most = (tolerances, (longest, longest * LONGER)), WANTED if share > 2 * least else FAR
+        self.now = share, WANTED if share > 2 * least else FAR, (tolerances, (longest, longest * LONGER))
 
 
 class Times:
@@ -191,7 +194,7 @@ class Ends:
             raise Unusual
         if known.is_asked and self._method not in NONSTIFF:
             raise Unusual
-        if known.share != plan.share:
+        if known.share != plan.now[0]:
             plan.take(known.share)
         return plan
 
@@ -212,12 +215,12 @@ class Ends:
         self, fun: Any, plan: Plan, y0: Any, args: tuple[Any, ...], recorded: Recorded, wanted: Times | None
     ) -> IvpResult:  # fmt: skip
         """The result; raises `Unusual` if something is out of the ordinary."""
-        known, share = plan.known, plan.share
+        known, (share, most, march) = plan.known, plan.now
         idle = self._idle[0] if wanted is None else wanted.idle
         ready = idle.pop() if idle else self._make(0 if wanted is None else wanted.times.shape[0])
         try:
-            if ready.plan is not plan.march or ready.wanted is not wanted:
-                _prepare(ready, plan, wanted)
+            if ready.plan is not march or ready.wanted is not wanted:
+                _prepare(ready, plan, march, wanted)
             before, ready.compared = ready.compared, None
             is_known = before is not None and before[0] is plan and (not args or all(map(is_, args, before[1])))
             checked, parameters = fun if is_known and not args else None, recorded.parameters
@@ -228,7 +231,7 @@ class Ends:
                 told = ready.march(checked, y0) or ready.march(checked, self.start(y0))
             ended, same, like, steps, evaluations, error, worst, path = told
             error /= GAIN
-            if not (ended and (error <= plan.most or (error <= FAR and known.is_vain(plan.span, share)))):
+            if not (ended and (error <= most or (error <= FAR and known.is_vain(plan.span, share)))):
                 raise Unusual
             if steps >= LONG and _is_odd(steps, error, is_asked=known.is_asked):
                 raise Unusual
@@ -293,13 +296,13 @@ def _is_odd(steps: int, error: float, *, is_asked: bool) -> bool:
     return (is_asked and steps >= MANY) or are_alike(error, steps + 1)
 
 
-def _prepare(ready: Ready, plan: Plan, wanted: Times | None) -> None:
+def _prepare(ready: Ready, plan: Plan, march: Asked, wanted: Times | None) -> None:
     """Write what solves with a plan have in common."""
     if wanted is not None and wanted is not ready.wanted:
         ready.wanted = None  # in case that it is not written
         ready.times[...] = wanted.times
-    ready.prepare(*plan.span, *plan.march, plan.rtol, plan.atol, plan.equal)
-    ready.wanted, ready.plan = wanted, plan.march
+    ready.prepare(*plan.span, *march, plan.rtol, plan.atol, plan.equal)
+    ready.wanted, ready.plan = wanted, march
 
 
 def _exact(value: Any) -> float:

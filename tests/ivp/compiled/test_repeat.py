@@ -18,6 +18,7 @@ from parscan._ivp.compiled import solvers
 from parscan._ivp.compiled.accuracy import ANEW
 from parscan._ivp.result.repeated import RepeatedCalls
 from parscan._recorded import memo
+from parscan._recorded.native.ready import Ready
 from parscan._recorded.witness import Witness
 
 SPAN, START = (0.0, 9.0), [1.0, 0.5]
@@ -352,6 +353,25 @@ def test_threads_have_memory_of_their_own(repeats):
     with ThreadPoolExecutor(4) as pool:
         found = [sol.y[:, -1].tolist() for sol in pool.map(lambda y0: solved(fun, y0=y0), starts)]
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+
+
+def test_another_share_that_a_thread_takes_meanwhile_is_not_that_of_a_march(repeats, monkeypatch):
+    fun, prepare, given = make(), Ready.prepare, []
+    solved(fun)
+    solved(fun)
+    (one,) = (one for one in _repeat._known.values() if one.function() is fun)
+    plan = one.ends[False]._last
+
+    def meanwhile(ready, begin, end, tolerances, *others):
+        prepare(ready, begin, end, tolerances, *others)
+        plan.take(0.25)
+        given.append(tolerances[0] / plan.rtol)
+
+    monkeypatch.setattr(Ready, "prepare", meanwhile)
+    for share in (0.5, 0.25):
+        plan.known.share = share
+        solved(fun)
+    assert given == [0.5, 0.25]
 
 
 def test_other_states_are_compared_with_the_function(repeats, monkeypatch):
