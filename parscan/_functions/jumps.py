@@ -14,11 +14,15 @@ LEFT = 0.3
 """The function jumps if at least this share of the largest change remains in the last part."""
 
 
-def jumps_along(values: Callable[[float], Array], bound: Array) -> bool:
-    """Whether a function of the position on a line, from 0 to 1, jumps by more than a bound somewhere on it."""
+def jumps_along(values: Callable[[float], Array], bound: Array, zooms: int = ZOOMS) -> bool:
+    """
+    Whether a function of the position on a line, from 0 to 1, jumps by more than a bound somewhere on it.
+
+    With fewer `zooms`, it may also be steep there: most of the change is within a part of `PARTS**-zooms`.
+    """
     xp = array_namespace(bound)
     low, length, first, change = 0.0, 1.0, 0.0, 0.0
-    for zoom in range(ZOOMS):
+    for zoom in range(zooms):
         places = [low + length * part / PARTS for part in range(PARTS + 1)]
         found = xp.stack([values(share) for share in places])
         apart = xp.abs(found[1:, ...] - found[:-1, ...])

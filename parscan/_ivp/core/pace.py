@@ -11,10 +11,11 @@ from itertools import pairwise
 from math import inf, isfinite
 
 from ..._arrays.namespace import Array, array_namespace, copy, quiet
-from ..._functions.jumps import jumps_along
+from ..._functions.jumps import ZOOMS, jumps_along
 from ..._functions.right_hand_side import RightHandSide
 from .polynomial import PiecewisePolynomial
 from .scale import Scale
+from .stiffness import are_limited
 
 STEPS = 4096
 """Number of steps between judgements of the pace."""
@@ -32,6 +33,13 @@ one step and for sampling its defect."""
 MOST_CALLS = 1_000_000_000
 """Largest number of calls of `fun` for the rest of the span, if there are no jumps: hours, even for the cheapest."""
 
+STIFF_CALLS = 3_000_000
+"""Largest number of calls for the rest of the span where stability limits the steps of an explicit method: a minute."""
+
+STEEP = 3
+"""Zooms after which most of a change within a step is left where `fun` is too steep for an explicit method: that step
+is a hundred times as long as stability there permits."""
+
 GROWTH = 2.0
 """If the pace grew by more than this factor, as in a transient, it does not predict later steps."""
 
@@ -48,16 +56,26 @@ OF_STEPS = "name an implicit method if the problem is stiff, shorten the span, o
 """What to try where steps are short for other reasons."""
 
 
+OF_STIFFNESS = "the problem is stiff: name an implicit method, such as Radau, or leave out `method`"
+"""What to try where stability limits the steps."""
+
+
 class Pace:
     """Judges the steps over a span every `STEPS` steps; `fun(t, y)` is the right-hand side of one state.
 
-    The tolerances are those of a step.
+    The tolerances are those of a step; `is_explicit` tells the kind of the method.
     """
 
     def __init__(
-        self, fun: Callable[[float, Array], Array], span: tuple[float, float], rtol: float | Array, atol: Array | float
+        self,
+        fun: Callable[[float, Array], Array],
+        span: tuple[float, float],
+        rtol: float | Array,
+        atol: Array | float,
+        *,
+        is_explicit: bool = False,
     ) -> None:
-        self._fun, self._span = fun, span
+        self._fun, self._span, self._is_explicit = fun, span, is_explicit
         self._rtol, self._atol = rtol, atol
         self._before, self.is_slow = 0.0, False
         self._begin: tuple[float, int] = (span[0], 0)
@@ -88,7 +106,18 @@ class Pace:
         if 2 * sum(jumps) > len(jumps):
             return f"`fun` jumps to and fro: {pace}; {OF_JUMPS}"
         self.is_slow = passed <= GROWTH * self._before
-        return f"{pace}; {OF_STEPS}" if needed > MOST_CALLS and self.is_slow else ""
+        if not self.is_slow:
+            return ""
+        if self._is_explicit and needed > STIFF_CALLS and self._is_stiff(last):
+            return f"stability limits the steps: {pace}; {OF_STIFFNESS}"
+        return f"{pace}; {OF_STEPS}" if needed > MOST_CALLS else ""
+
+    def _is_stiff(self, last: list[tuple[float, Array]]) -> bool:
+        """Whether stability limits most of the last steps, everywhere or at a steep place that they pass to and fro."""
+        about = self._fun, last, self._rtol, self._atol
+        with quiet():
+            steep = jumps_within(*about, zooms=STEEP)
+        return 2 * sum(steep) > len(steep) or are_limited(*about)
 
 
 def chatters(rhs: RightHandSide, polynomial: PiecewisePolynomial, end: float, scale: Scale) -> bool:
@@ -107,11 +136,15 @@ def chatters(rhs: RightHandSide, polynomial: PiecewisePolynomial, end: float, sc
 
 
 def jumps_within(
-    fun: Callable[[float, Array], Array], nodes: list[tuple[float, Array]], rtol: float | Array, atol: Array | float
+    fun: Callable[[float, Array], Array],
+    nodes: list[tuple[float, Array]],
+    rtol: float | Array,
+    atol: Array | float,
+    zooms: int = ZOOMS,
 ) -> list[bool]:
     """Whether `fun` jumps along each step: on the line through its ends, or on the tangent at its begin.
 
-    Both lines are sampled to twice the length of the step.
+    Both lines are sampled to twice the length of the step. With fewer `zooms`, steep places count as well.
     """
     longest = max((abs(end[0] - begin[0]) for begin, end in pairwise(nodes)), default=0.0)
     found = []
@@ -119,7 +152,7 @@ def jumps_within(
         h, bound = t_end - t, SEEN * (atol + rtol * array_namespace(y).abs(y)) / longest
         ways = (y_end - y, h * fun(t, y))
         lines = (partial(_along, fun, (t, y), (2 * h, 2 * way)) for way in ways)
-        found.append(any(jumps_along(line, bound) for line in lines))
+        found.append(any(jumps_along(line, bound, zooms) for line in lines))
     return found
 
 

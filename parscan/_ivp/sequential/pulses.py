@@ -48,7 +48,7 @@ ALIKE = 0.5
 TINY = float(np.finfo(float).tiny)
 """Least tolerance."""
 
-MOST, LOOKS = 512, 4
+MOST, LOOKS = 512, 8
 """Largest number of places at which a solver stops, and how often they are looked for: some are behind others."""
 
 MISSED = 100.0

@@ -55,7 +55,8 @@ def make(
     is_flat = rhs.is_flat(stretch.begin, y0)
     fun = rhs.sequential() if is_flat else (lambda t, y: rhs.at(t, y.copy()))
     longest = min(problem.max_step, choice.longest * abs(stretch.end - stretch.begin))
-    given, start, pace = {**options, "max_step": longest}, y0, Pace(fun, span, rtol, atol)
+    given, start = {**options, "max_step": longest}, y0
+    pace = Pace(fun, span, rtol, atol, is_explicit=name in EXPLICIT)
     if problem.jac is not None and name not in EXPLICIT:
         given["jac"] = _jacobian(problem, rhs, stretch.begin, y0, is_dense=choice.pairs or name == "LSODA")
     whole = choice.while_analytic and "jac_sparsity" not in options and _is_analytic(fun, stretch.begin, y0)

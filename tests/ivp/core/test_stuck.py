@@ -140,7 +140,8 @@ def test_transients_are_not_stopped(method, fun, end, y0):
 
 def paces(fun, y0, end, h, steps=3 * STEPS, calls=6):
     """What is said of steps of one length along the trajectory by Heun's method."""
-    pace, t, y, said = Pace(lambda t, y: np.array(fun(t, y)), (0.0, end), 1e-6, 1e-9), 0.0, np.array(y0), []
+    pace = Pace(lambda t, y: np.array(fun(t, y)), (0.0, end), 1e-6, 1e-9, is_explicit=True)
+    t, y, said = 0.0, np.array(y0), []
     last = collections.deque(maxlen=LAST)
     for k in range(1, steps + 1):
         slope = np.array(fun(t, y))
@@ -154,6 +155,49 @@ def paces(fun, y0, end, h, steps=3 * STEPS, calls=6):
 
 def test_a_million_periods_are_not_stopped():
     assert paces(oscillator, [1.0, 0.0], 6e6, 0.05) == []
+
+
+def forced(t, y):
+    return [-1.0 * (y[0] - np.sin(t))]
+
+
+def test_many_periods_of_a_forced_solution_are_not_stopped():
+    """Steps of 1 are as long as accuracy permits: errors fall in them, but not all the way."""
+    assert paces(forced, [0.0], 1e7, 1.0) == []
+    assert "stability limits the steps" in paces(lambda t, y: [-2.5 * (y[0] - 1)], [1.0], 1e7, 0.85)[-1]
+
+
+def steep(t, y):
+    return [0.5 * np.sin(t) - np.tanh(y[0] / 1e-9)]
+
+
+def stiff(t, y):
+    return [-1e7 * (y[0] - np.cos(t))]
+
+
+@pytest.mark.parametrize("method", ["RK23", "RK45", integrate.DOP853])
+@pytest.mark.parametrize("fun", [steep, stiff])
+def test_explicit_methods_give_up_stiff_problems(fun, method):
+    """They took millions of steps: half a minute where values of `fun` are cheap, or hours."""
+    calls = []
+
+    def counted(t, y):
+        calls.append(t)
+        if len(calls) > 500_000:
+            raise StuckError
+        return fun(t, y)
+
+    sol = solve_ivp(counted, (0, 10), [1.0], method, rtol=1e-6, compile=False)
+    assert not sol.success
+    assert "name an implicit method, such as Radau" in sol.message or (
+        fun is steep and "jumps to and fro" in sol.message
+    )
+
+
+def test_an_explicit_method_solves_what_is_slightly_stiff():
+    sol = solve_ivp(lambda t, y: [-1e4 * (y[0] - np.cos(t))], (0, 5), [1.0], "RK45", compile=False)
+    assert sol.success
+    assert abs(sol.y[0, -1] - np.cos(5)) <= 1e-3
 
 
 def test_jumps_are_no_matter_while_few_calls_are_to_come():
