@@ -173,12 +173,13 @@ class BetweenCrossings:
         rhs = old.rhs.without_jacobian().by(replace(self._fixed, table=table[number : number + 1, :], times=()))
         is_last = number == len(self._events)
         end = float(old.solution.t[-1]) if is_last else self._events[number].time
+        near = old.solution
         for _ in range(ROUNDS):
             if not old.solution.direction * (end - begin) > 0:
                 break
             mesh = self._mesh(begin, end, is_first=number == 0, is_last=is_last)
-            given = replace(old.solution.resampled(mesh, self._method.output).starting_at(state), breaks=mesh.breaks)
-            part = polished(rhs, self._method, given).solution
+            given = replace(near.resampled(mesh, self._method.output).starting_at(state), breaks=mesh.breaks)
+            near = part = polished(rhs, self._method, given).solution  # from another start it would differ by rounding
             if is_last:
                 return part
             found = self._located(part, table[number, :], table[number + 1, :])

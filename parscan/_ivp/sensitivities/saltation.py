@@ -175,7 +175,7 @@ def _rates(found: Jumping, time: float, slopes: Array, left: Array, right: Array
     """How the time of a crossing changes with the state right before and with parameters."""
     xp, size = array_namespace(left), found.rhs.y0.size * (2 if left.dtype.kind == "c" else 1)
     by_time, by_state, by_parameters = slopes[0], slopes[1 : 1 + size], slopes[1 + size :]
-    ends = [by_time + xp.sum(by_state * _row(each)) for each in (left, right)]
+    ends = rates_of(found, slopes, left, right)
     terms = xp.abs(by_time) + xp.sum(xp.abs(by_state) * xp.maximum(xp.abs(_row(left)), xp.abs(_row(right))))
     moves = bool(xp.any(by_state != 0))
     if not all(float(xp.abs(end)) > (ANGLE * float(terms) if moves else 0.0) for end in ends):
@@ -183,6 +183,13 @@ def _rates(found: Jumping, time: float, slopes: Array, left: Array, right: Array
     if moves and float(ends[0] * ends[1]) < 0:
         raise NoDerivativeError(time, "the solution comes to a threshold of `fun` along which it slides")
     return -by_state / ends[0], -by_parameters / ends[0]
+
+
+def rates_of(found: Jumping, slopes: Array, left: Array, right: Array) -> tuple[Array, Array]:
+    """How fast a guard changes in time before a jump of the right-hand side, and after it."""
+    xp, size = array_namespace(left), found.rhs.y0.size * (2 if left.dtype.kind == "c" else 1)
+    before, after = (slopes[0] + xp.sum(slopes[1 : 1 + size] * _row(each)) for each in (left, right))
+    return before, after
 
 
 def _row(state: Array) -> Array:

@@ -20,6 +20,7 @@ from ..core.stretches import stretches
 from ..mesh.march import Record, solve
 from ..mesh.task import discretise, make_task
 from ..methods.discretisation import Discretisation
+from ..sensitivities.chattering import slide_of
 from ..sensitivities.converge_fully import polished
 from ..sensitivities.stale_check import reject_others
 from ..sensitivities.trajectory import Trajectory
@@ -42,6 +43,9 @@ def retrace(evaluation: Evaluation, steps: Steps, stands: Callable[[], bool] = l
         rtols=max(relative, least) if isinstance(relative, float) else xp.clip(relative, least, None),
         atol=problem.atol * TIGHTER,
     )
+    slide = slide_of(evaluation.right_hand_side(), steps.t, steps.y) if steps.count else None
+    if slide is not None:  # a mesh would follow it for seconds, in vain
+        slide.reject()
     method = discretise("Radau", tight, None)
     while True:
         rhs = evaluation.right_hand_side()

@@ -642,3 +642,24 @@ def test_nodes_are_exactly_at_kinks():
     found = sol.tangent(y0=np.array([1.0, 0.0]))[:, -1]
     assert found[0] == pytest.approx(1 + g * rest * bounces * slope, rel=1e-9)
     assert found[1] == pytest.approx(g * bounces * slope, rel=1e-9)
+
+
+def test_a_threshold_crossed_hundreds_of_times():
+    """Each crossing moves those after it; errors of earlier ones are not taken for undetermined times."""
+
+    def exact(a, b):
+        """By the phase: up and down above the threshold, then below it."""
+        speed = np.sqrt(2 * a)
+        above, below = 2 * speed / a, 2 * speed / b
+        phase = end + above / 2 - periods * (above + below)
+        return speed * phase - a * phase**2 / 2 if is_above else -speed * (phase - above) + b * (phase - above) ** 2 / 2
+
+    end, a, b, h = 800.0, 1.0, 1.3, 1e-30
+    above, below = 2 * np.sqrt(2 * a) / a, 2 * np.sqrt(2 * a) / b
+    periods = (end + above / 2) // (above + below)
+    is_above = (end + above / 2) % (above + below) < above
+    bounces = lambda t, y, a, b: [y[1], np.where(y[0] > 0, -a, b)]  # noqa: E731
+    sol = solve_ivp(bounces, (0, end), [1.0, 0.0], args=(a, b), t_eval=[end], rtol=1e-10, atol=1e-12, compile=True)
+    assert sol.y[0, -1] == pytest.approx(exact(a, b), rel=1e-7)
+    expected = exact(a + h * 1j, b).imag / h, exact(a, b + h * 1j).imag / h
+    np.testing.assert_allclose(sol.gradient([[1.0], [0.0]]), expected, rtol=1e-6)
