@@ -38,6 +38,12 @@ SHIFT = 0.1
 
 STAGES = 7
 
+RESOLVED, EARLY = 5.0, 6
+"""
+Largest product of the first step and the Jacobian with which changes of the start are followed within steps, and after
+how many steps they are damped otherwise: the error of exp(-5) between the ends of a step is 6e-5.
+"""
+
 LEAST = 1e-300
 """Absolute tolerance in place of 0."""
 
@@ -76,6 +82,8 @@ def on_own_steps(
     width = sum(recording.arguments[number].size for number in numbers)
     _reject_long(parts * (steps.t.shape[0] - 1), n, width, (STAGES + 1) * n, longest)
     code, given = _code(recording, numbers), _given(problem, steps, parts, parameters)
+    if longest < LONGEST:  # otherwise a mesh takes over, whose intervals are as long
+        _reject_early(recording, given, times)
     gradients = xp.astype(xp.permute_dims(grad_y, (1, 0)), xp.float64)
     found = code(*given, times, gradients)
     if found is None:
@@ -100,7 +108,9 @@ def tangents_on_own_steps(
     numbers_of = (STAGES + 1) * n * (width + 1)
     _reject_long(parts * (steps.t.shape[0] - 1), n, width, numbers_of, longest / (1 + PER_TANGENT * width))
     code = _code(recording, numbers, "by start" if by_start else "tangents")
-    found = code(*_given(problem, steps, parts, parameters), times)
+    given = _given(problem, steps, parts, parameters)
+    _reject_early(recording, given, times)
+    found = code(*given, times)
     if found is None:
         raise NoCodeError("has another solution on these steps")
     states, tangents = found
@@ -121,6 +131,34 @@ def _reject_long(count: int, n: int, width: int, numbers: int, longest: float) -
     }.items():
         if is_so:
             raise NoCodeError(reason)
+
+
+def _reject_early(recording: Recording, given: tuple[Any, ...], times: Array) -> None:
+    """
+    Raise if times are early in a solution that begins smoothly, with long steps, although changes of it would not.
+
+    Derivatives of such a solution change fast at first, between the ends of its steps.
+    """
+    nodes, states, parameters, _ = given
+    xp = array_namespace(nodes)
+    passed, early = xp.abs(times - nodes[0]), xp.abs(nodes[min(EARLY, nodes.shape[0] - 1)] - nodes[0])
+    if not bool(xp.any((passed > 0) & (passed <= early))):
+        return
+    size = _size_of_jacobian(recording, nodes[0], states[0, :], parameters)
+    if not abs(float(nodes[1] - nodes[0])) * size <= RESOLVED:
+        raise NoCodeError("has steps that are too long for early times")
+
+
+def _size_of_jacobian(recording: Recording, t: Array, y: Array, parameters: tuple[Any, ...]) -> float:
+    """A bound of its eigenvalues."""
+    linearised, xp = recording.notes[LINEARISED], array_namespace(y)
+    arguments = t, y, *(xp.asarray(one, dtype=xp.float64) for one in parameters)
+    entries = xp.abs(linearised.program(*(one[None, ...] for one in arguments))[1][0, :])
+    rows, columns = (xp.zeros_like(y) for _ in range(2))
+    for row, column, entry in zip(linearised.rows, linearised.columns, entries, strict=True):
+        rows[row] += entry
+        columns[column] += entry
+    return float(min(xp.max(rows), xp.max(columns)))
 
 
 def _given(problem: Problem, steps: Steps, parts: int, parameters: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -188,6 +226,9 @@ def _code(recording: Recording, numbers: tuple[int, ...], kind: str = "adjoint")
     return found
 
 
+LINEARISED = "own steps, linearised"
+"""The note of values and Jacobians."""
+
 PAYS_LATER = "does not pay yet"
 
 
@@ -207,7 +248,7 @@ def _made(recording: Recording, numbers: tuple[int, ...], kind: str) -> OnSteps 
         raise NoCodeError(PAYS_LATER)
     derived: Any
     with entering():
-        linearised = values_and_entries(recording)
+        linearised = recording.notes[LINEARISED] = values_and_entries(recording)
         if kind == "adjoint":
             derived = pulled_back(recording, numbers)
             programs = [derived]

@@ -169,6 +169,21 @@ def test_jacobians_are_of_the_same_steps_as_gradients(used, name):
     assert len(used) == 2
 
 
+@pytest.mark.parametrize("times", [[1e-6, 3e-5, 1.0], [0.9, 1.0]], ids=["early", "late"])
+def test_derivatives_change_fast_at_first_where_the_solution_does_not(used, monkeypatch, times):
+    """From a start to which it is drawn, the first steps are much longer than exp(-rate t) takes."""
+    monkeypatch.setattr("parscan._ivp.compiled.variational.SHORT", 0.9 * own_steps.LONGEST)  # for few parameters
+    rate, times, is_late = 1e5, np.array(times), times[0] > 0.5
+    sol = solved(follower, 1.0, np.array([1.0, 0.2]), (rate, 1.3), 1e-2, 1e-4, times)
+    fast, slow = np.exp(-rate * times), np.exp(-times)
+    expected = np.array([[fast, 0 * fast], [0.5 * (slow - fast) / (rate - 1), slow]])
+    for found in (sol.jacobian("y0"), sol.tangent(y0=np.eye(2))):
+        np.testing.assert_allclose(np.moveaxis(found, 2, 1), expected, atol=1e-4)
+    sol.gradient(np.ones_like(sol.y), 0)
+    assert len(used) == is_late
+    assert ("too long for early times" in sol.derivatives) != is_late
+
+
 @pytest.mark.parametrize("turned", [False, True])
 def test_gradients_by_states_between_steps(used, turned):
     """A sum over many times in each step, and the adjoint at the nodes."""
