@@ -144,9 +144,10 @@ class _March:
         )
         self._later = self._y  # sizes of the components after an attempt
         self._has_bounds, self._is_complex = bool(xp.all(self._atol > 0)), is_complex(y0)
-        is_plain = library(y0) == "numpy" and y0.dtype == xp.float64 and self._has_bounds
-        self._may_have_code = is_plain and y0.size >= WIDE * y0.shape[-1]
         self._least = smallest_normal(real)  # so that errors of zero are not divided by zero
+        is_plain = library(y0) == "numpy" and y0.dtype == xp.float64
+        has_reciprocals = is_plain and bool(xp.all(self._atol >= self._least))
+        self._may_have_code = has_reciprocals and y0.size >= WIDE * y0.shape[-1]
 
     def run(self, reached: Reached | None, most: int) -> Steps:
         """Step to the end, or until a failure or stiffness."""

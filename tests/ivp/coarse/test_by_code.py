@@ -237,3 +237,15 @@ def test_rows_are_those_of_arrays():
     assert held.shape == (14, 1024)
     assert held.strides[0] % 4096
     assert len(rows.SLOPES) == 13
+
+
+def test_tolerances_that_have_no_reciprocal_are_for_arrays(monkeypatch):
+    """A component that stays zero, with the smallest tolerance of all."""
+    monkeypatch.setattr(dop853.CODES, "pays_loading", lambda saved: True)
+    monkeypatch.setattr(dop853, "CODE_PRICE", 0.0)
+    y0 = np.stack([np.ones(MEMBERS), np.zeros(MEMBERS)], axis=1)
+    rhs = RightHandSide(lambda t, y: [-y[0], 0 * y[1]], None, (), y0)
+    found = dop853.march(rhs, (0.0, 1.0), y0, Scale(1e-6, np.asarray(5e-324)))
+    assert found.failure is None
+    assert found.count < 5
+    np.testing.assert_allclose(found.y[-1, :, 0], np.exp(-1), rtol=1e-6)
