@@ -66,7 +66,8 @@ class _Single:
         wide = None if how == OTHER else self._recorded(block, self.doubles, block.dtype, block.data)
         data = block.data
         if data is not None and data.dtype == DOUBLE:  # constants, and tables
-            data = data.astype(SINGLE)
+            with np.errstate(over="ignore"):  # they are infinite then
+                data = data.astype(SINGLE)
         is_new = how != TIMED
         self._keep(
             block, own, self._recorded(block, self.singles, narrowed(block.dtype), data) if is_new else wide, wide

@@ -56,6 +56,18 @@ LARGEST = 1e300
 LEAST_RELATIVE = max(LEAST, 100 * 2.0**-52)
 """Smallest relative tolerance of a march."""
 
+ROUNDINGS = 2
+"""The same in distances of the numbers next to 1, for single precision: with less, rounding makes the steps short."""
+
+SURE = 1.0
+"""
+In single precision, errors are at least this share of the distance of two marches: it may all be rounding, which is no
+smaller in the tighter one.
+"""
+
+IN_SINGLE = 20_000
+"""Steps after which a member is given up in single precision, where rounding may make steps short."""
+
 
 @dataclass(frozen=True)
 class Alone:
@@ -132,7 +144,9 @@ class AllMembers:
     @cached_property
     def _most(self) -> int | None:
         """Steps after which a member is given up, if others are than those that machine code may take."""
-        return IN_MODES if self._alone(self._problem.xp.zeros(0), 0).has_switches else None
+        if self._alone(self._problem.xp.zeros(0), 0).has_switches:
+            return IN_MODES
+        return IN_SINGLE if self._members.is_single else None
 
     def _alone(self, times: Array, first: int) -> Singles:
         """Solves single members of a part that begins with a member."""
@@ -276,8 +290,7 @@ class AllMembers:
             else:
                 found.of_rates = xp.nonzero(rounds.shares == before.shares)[0]
                 found.rates = xp.take(first.rates, found.of_rates, axis=0)
-        if crossing.shape[0] or not rounds.errors.max() <= FAR:
-            self._mend(found, alone, first, crossing)
+        self._mend(found, alone, first, crossing)
         first.give_back()
         return found
 
@@ -322,6 +335,11 @@ class AllMembers:
 
     def _mend(self, found: Found, alone: Singles, first: Ends, crossing: Array) -> None:
         """Solve members alone that failed, that cross switches again and again, and whose errors these make large."""
+        if self._members.is_single:  # they are solved in double precision
+            found.errors[crossing] = inf
+            return
+        if not crossing.shape[0] and found.errors.max() <= FAR:
+            return
         xp, finished = self._problem.xp, int(_native().Status.FINISHED)
         lost = xp.nonzero(first.counts[: found.errors.shape[0], 0] != finished)[0]
         alone.find(found, lost.tolist())
@@ -345,8 +363,8 @@ class AllMembers:
         limits = native.Limits(
             linear=0.0 if is_bent else LINEAR / rtol, proportional=(LOOSER - 1) / GAIN,
             rest=1.0 if is_bent else 1 / GAIN, wanted=WANTED, aim=AIM * WANTED,
-            fastest=1 / LOOSER, least=LEAST_RELATIVE / rtol, hopeless=HOPELESS, enough=ENOUGH, brief=BRIEF,
-            looser=looser, between=BETWEEN, doubt=DOUBT, unlike=UNLIKE,
+            fastest=1 / LOOSER, least=self._least / rtol, hopeless=HOPELESS, enough=ENOUGH, brief=BRIEF,
+            looser=looser, between=BETWEEN, doubt=DOUBT, unlike=UNLIKE, sure=SURE if self._members.is_single else 0.0,
         )  # fmt: skip
         return native.Rounds(
             limits, y0, self._rtol, self._atol, may_be_exact=self._may_be_exact, marches=2, shares=before.shares,
@@ -355,7 +373,12 @@ class AllMembers:
 
     def _habits(self, some: slice) -> Any:
         """Name of what is noted of some members, of solves with relative tolerances of the same power of ten."""
-        return "shares of the tolerances", f"{self._problem.rtol:.0e}", some.start
+        return "shares of the tolerances", f"{self._problem.rtol:.0e}", some.start, self._members.is_single
+
+    @property
+    def _least(self) -> float:
+        """Smallest relative tolerance of a march."""
+        return ROUNDINGS * 2.0**-23 if self._members.is_single else LEAST_RELATIVE
 
     @property
     def _looser(self) -> float:

@@ -34,6 +34,7 @@ from .all_members import AllMembers
 from .alone import GivenUpError, Singles, places
 from .corners import LEFT_OUT
 from .found import Found
+from .in_double import again_in_double
 from .members import MAKERS, Members, record_members
 from .parts import from_parts
 from .recorded import UNLIKE
@@ -82,6 +83,8 @@ def solve_batch(
     try:
         t = batch.pilot() if times is None else times
         found = batch.solved(t, lambda share: report and report(length * share, method="DOP853", window=0))
+        if members.is_single:
+            again_in_double(problem, members, first_step, found, t)
     except GivenUpError as early:
         if early.t == begin or (given_up is not None and abs(early.t - begin) > SHORTER * length):
             raise
@@ -307,6 +310,7 @@ def _done(found: Found, method: int, error: float, slide: Slide | None) -> str:
     stiff = int((found.methods > 0).sum()) if method else 0
     others = f", and Rodas5P for {counted(stiff, 'stiff member')}" if stiff else ""
     others += f", {counted(found.alone, 'member')} alone" if found.alone else ""
+    others += f", {counted(found.doubles, 'member')} again in double precision" if found.doubles else ""
     far = ""
     if error > FAR:
         number = counted(int((found.errors > FAR).sum()), "member")

@@ -33,6 +33,8 @@ class Found:
         Numbers of these members.
     alone : int
         Members that were solved alone.
+    doubles : int
+        Members that were solved in double precision after single precision.
     bad : sequence of int
         Those of them whose errors are too large for a success.
     slid : dict
@@ -49,10 +51,11 @@ class Found:
     rates: Array | None = None
     of_rates: Array | None = None
     alone: int = 0
+    doubles: int = 0
     bad: Sequence[int] = ()
     slid: dict[int, float] = field(default_factory=dict)
 
-    def enter(self, some: slice, one: Found) -> None:
+    def enter(self, some: slice | Array, one: Found) -> None:
         """Enter what is known of some members, but for values."""
         self.y[some, :], self.errors[some], self.steps[some], self.methods[some] = (
             one.y, one.errors, one.steps, one.methods,
@@ -61,4 +64,5 @@ class Found:
         assert one.shares is not None
         self.shares[some] = one.shares
         self.evaluations, self.alone = self.evaluations + one.evaluations, self.alone + one.alone
+        self.doubles += one.doubles
         self.bad, self.slid = [*self.bad, *one.bad], self.slid | one.slid

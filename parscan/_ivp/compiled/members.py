@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -103,6 +103,15 @@ class Members:
     def together(self) -> tuple[int, int]:
         """Largest number of members that are solved together, and of their values at times of the output."""
         return TOGETHER, NUMBERS
+
+    @property
+    def is_single(self) -> bool:
+        """Whether marches are in single precision."""
+        return False
+
+    def in_double(self, some: Any) -> Members:
+        """Some members, whose numbers are given, that march in double precision."""
+        return replace(self, own=self.arguments(some), origin=None)
 
     @property
     def shared(self) -> tuple[bool, ...]:

@@ -12,13 +12,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from ..._arrays.namespace import Array, array_namespace, library, to_numpy
+from ..._arrays.namespace import Array, array_namespace, is_single, library, to_numpy
 from ..._functions.right_hand_side import RightHandSide
 from ..._reporting.progress import Report
 from ..core.evaluation import Evaluation
 from ..core.problem import Problem
 from ..result.result import IvpResult
+from .accuracy import LeftError
 from .ensemble import members_of, solve_batch
+from .in_double import pays
 from .members import Members
 
 if TYPE_CHECKING:
@@ -40,6 +42,11 @@ DEVICES: dict[str, Callable[[], Launcher]] = {"cupy": _of_cupy}
 TOLD = "Each member of the batch is solved by threads of the device of its arrays, by machine code of `fun`."
 
 
+TOLD_SINGLE = (
+    "The threads compute in single precision, but for times, the lengths of steps and the errors of whole steps."
+)
+
+
 def has_threads(problem: Problem) -> bool:
     """Whether the problem is a batch on arrays of a device that runs its members."""
     return bool(problem.batch) and library(problem.y0) in DEVICES
@@ -57,12 +64,19 @@ def solve_on_device(
         If the function cannot be recorded or compiled; `LeftError` if the usual methods must solve the problem.
     """
     launcher, xp, host = DEVICES[library(problem.y0)](), problem.xp, on_host(problem)
-    members = OnDevice.of(members_of(host), launcher)
-    found = solve_batch(
-        host, first_step, None if times is None else to_numpy(times), lambda: evaluation, report, members
-    )
+    times = None if times is None else to_numpy(times)
+    members = OnDevice.of(members_of(host), launcher, in_single=False)
+    members = replace(members, in_single=is_single(problem.y0.dtype) and pays(host, members))
+    try:
+        found = solve_batch(host, first_step, times, lambda: evaluation, report, members)
+    except LeftError:
+        if not members.in_single:
+            raise
+        members = replace(members, in_single=False)
+        found = solve_batch(host, first_step, times, lambda: evaluation, report, members)
     arrays = {name: xp.asarray(getattr(found, name)) for name in ("t", "y", "mesh")}
-    return replace(found, **arrays, decisions=(*found.decisions, TOLD))
+    told = (TOLD, *[TOLD_SINGLE] * members.in_single)
+    return replace(found, **arrays, decisions=(*found.decisions, *told))
 
 
 @dataclass(frozen=True)
@@ -115,11 +129,21 @@ class OnDevice(Members):
     """Members that march on a device; see `Members`."""
 
     launcher: Any = None
+    in_single: bool = False
 
     @classmethod
-    def of(cls, members: Members, launcher: Launcher) -> OnDevice:
-        """The same members."""
-        return cls(members.program, members.own, members.notes, members.origin, launcher)
+    def of(cls, members: Members, launcher: Launcher, *, in_single: bool) -> OnDevice:
+        """The same members, which march in single precision or in double precision."""
+        return cls(members.program, members.own, members.notes, members.origin, launcher, in_single)
+
+    @property
+    def is_single(self) -> bool:
+        """See `Members`."""
+        return self.in_single
+
+    def in_double(self, some: Any) -> Members:
+        """See `Members`."""
+        return replace(self, own=self.arguments(some), origin=None, in_single=False)
 
     @property
     def together(self) -> tuple[int, int]:
@@ -138,12 +162,21 @@ class OnDevice(Members):
         if form.log != NOTHING:  # of the first member alone
             return super()._made(name, form)
         form = replace(form, lanes=1)
-        key = "device", type(self.launcher), name, form
+        key = "device", type(self.launcher), name, form, self.is_single
         found: DeviceSolver | None = self.notes.get(key)
         if found is None:
+            program = self._marched(self.program)
             if name == "DOP853":
-                found = explicit(self.program, form, self.launcher)
+                found = explicit(program, form, self.launcher)
             else:
-                found = rosenbrock(self.program, self.linearised, form, self.launcher)
+                derived = self.linearised
+                derived = replace(derived, program=self._marched(derived.program))
+                found = rosenbrock(program, derived, form, self.launcher)
             self.notes[key] = found
         return found
+
+    def _marched(self, program: Program) -> Program:
+        """A program in the precision of marches."""
+        from ..._recorded.single import in_single  # noqa: PLC0415 - slow to import
+
+        return in_single(program) if self.is_single else program

@@ -118,7 +118,9 @@ class DeviceSolver:
         if self.form.has_stretches:
             run.give("stretches", np.asarray(_stretches(stretches, end, run.members), dtype=np.float64), 2)
         for number, (argument, given) in enumerate(zip(self.parameters, parameters, strict=True)):
-            run.give(str(number), np.asarray(given, dtype=argument.dtype), 0, is_shared=self.form.shared[number])
+            with np.errstate(over="ignore"):  # single precision has infinity instead
+                array = np.asarray(given, dtype=argument.dtype)
+            run.give(str(number), array, 0, is_shared=self.form.shared[number])
         run.begin(rtol, atol, most or MOST_STEPS)
         return run
 
@@ -133,7 +135,7 @@ class DeviceRun:
     members, ended : int
         How many there are, and how many have ended.
     y, t, counts, values
-        As those of `Run`, when the run has ended.
+        As those of `Run`, when the run has ended: in double precision, also of members that march in single precision.
     """
 
     def __init__(self, solver: DeviceSolver, y0: Any) -> None:
@@ -206,9 +208,10 @@ class DeviceRun:
     def end(self) -> None:
         """Fetch what became of the members, and let go of the memory of the device."""
         fetch = self.solver.launcher.to_host
-        self.y, self.t, self.counts = (fetch(self._arrays[name][0]) for name in ("y", "t", "counts"))
+        self.t, self.counts = (fetch(self._arrays[name][0]) for name in ("t", "counts"))
+        self.y = fetch(self._arrays["y"][0]).astype(np.float64, copy=False)
         if "values" in self._arrays:
-            self.values = fetch(self._arrays["values"][0])
+            self.values = fetch(self._arrays["values"][0]).astype(np.float64, copy=False)
         self._arrays.clear()
         self._kept = None
 

@@ -56,6 +56,8 @@ class Limits(NamedTuple):
     doubt, unlike : float
         A small error is confirmed if it is less than the first number of the expected one; and all are if more than the
         second number of all members have errors that differ from the expected ones by more than such a factor.
+    sure : float
+        Smallest share of a distance that is taken for the error.
     """
 
     linear: float
@@ -72,6 +74,7 @@ class Limits(NamedTuple):
     between: float
     doubt: float
     unlike: float
+    sure: float = 0.0
 
 
 WHOLES = (
@@ -309,6 +312,7 @@ class _Writer:
         is_bent = self.arrays["bent"][member]
         small = (apart < self.limits.linear) & ~is_bent
         share = self.code.minimum(self.limits.proportional / (ratio - 1.0), 1.0)
+        share = self.code.maximum(share, self.limits.sure)
         rest = self.code.where(is_bent, 1.0, self.limits.rest)
         return apart * self.code.where(small, share, rest), small
 

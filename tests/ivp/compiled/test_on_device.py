@@ -1,6 +1,7 @@
 """Batches on the arrays of a device by threads of it, which this processor plays, with arrays that are not NumPy's."""
 
 import re
+from functools import cache
 
 import array_api_strict as strict
 import numpy as np
@@ -128,6 +129,113 @@ def test_steps_of_the_first_member_are_the_times_if_none_are_given(device):
     assert sol.t.shape[0] > 10
     assert sol.y.shape == (2, sol.t.shape[0], 5)
     assert float(sol.t[-1]) == 6.0
+
+
+def lorenz(t, y, rate):
+    a, b, c = y[0, ...], y[1, ...], y[2, ...]
+    return [10.0 * (b - a), a * (rate - c) - b, a * b - 8 / 3 * c]
+
+
+def kepler(t, y, mass):
+    distance = (y[0, ...] ** 2 + y[1, ...] ** 2) ** 1.5
+    return [y[2, ...], y[3, ...], -mass * y[0, ...] / distance, -mass * y[1, ...] / distance]
+
+
+def van_der_pol(t, y, mu):
+    return [y[1, ...], mu * ((1 - y[0, ...] ** 2) * y[1, ...]) - y[0, ...]]
+
+
+def prey(t, y, rate):
+    return [rate * y[0, ...] - y[0, ...] * y[1, ...], -3.0 * y[1, ...] + y[0, ...] * y[1, ...]]
+
+
+IN_SINGLE = {
+    "Lotka-Volterra": (prey, [2.0, 1.0], np.linspace(0.5, 2.0, 5), 6.0),
+    "Lorenz": (lorenz, [1.0, 1.0, 20.0], np.linspace(20.0, 28.0, 5), 2.0),
+    "Kepler": (kepler, [0.9, 0.0, 0.0, np.sqrt(1.1 / 0.9)], np.linspace(0.8, 1.0, 5), 12.0),
+    "stiff": (van_der_pol, [2.0, 0.0], np.array([1.0, 30.0, 500.0]), 20.0),
+}
+
+
+@cache
+def stacked(fun):
+    """The function for arrays of the device."""
+    return lambda t, y, rate: strict.stack(fun(t, y, rate))
+
+
+def in_single(name, rtol, atol):
+    """A solve on single precision, and the exact ends."""
+    fun, start, rate, end = IN_SINGLE[name]
+    own = stacked(fun)
+    start = np.array(start, np.float32)
+    y0 = np.tile(start[:, None], len(rate))
+    given = {"t_eval": [0.0, end / 2, end], "rtol": rtol, "atol": atol}
+    sol = solve(y0, rate, (0.0, end), own, **given)
+    exact = [
+        scipys(lambda t, y, k=k: fun(t, y, k), (0.0, end), start.astype(float), "LSODA", rtol=1e-11, atol=1e-12).y[
+            :, -1
+        ]
+        for k in rate
+    ]
+    return sol, np.stack(exact, axis=1)
+
+
+@pytest.mark.parametrize("rtol", [1e-3, 1e-4, 1.2e-5])
+@pytest.mark.parametrize("name", IN_SINGLE)
+def test_members_in_single_precision(device, name, rtol):
+    """Ten tolerances and some hundred roundings, whatever it takes: members that rounding keeps from it are found."""
+    atol = 0.1 * rtol
+    for sol, exact in [in_single(name, rtol, atol) for _ in range(2)]:
+        assert sol.success
+        assert sol.y.dtype == strict.float32
+        assert sol.error_estimate <= 2.0
+        error = np.abs(np.asarray(sol.y)[:, -1].astype(float) - exact)
+        assert (error <= 10 * (atol + rtol * np.abs(exact)) + 300 * 2.0**-23 * np.abs(exact)).all()
+    if name in ("Lotka-Volterra", "stiff") and rtol > 1e-4:
+        assert on_device.TOLD_SINGLE in sol.decisions
+        assert "again in double" not in sol.message
+    if name == "stiff":
+        assert "Rodas5P for" in sol.message
+
+
+def test_rounding_that_grows(device):
+    """Along orbits; in double precision, nothing is told."""
+    sol, _ = in_single("Kepler", 1.2e-5, 1.2e-7)
+    assert "5 members again in double precision" in sol.message
+    assert on_device.TOLD_SINGLE in sol.decisions
+    assert on_device.TOLD_SINGLE not in solve(*batch(3), rtol=1e-3, atol=1e-4).decisions
+
+
+def test_numbers_beyond_single_precision(device):
+    """Members that have some are solved again; if most of them have, later solves begin with double precision."""
+    y0, rate, given = np.ones((1, 3)), np.array([0.5, 1.0, 2.0]), {"rtol": 1e-4, "atol": 1e-6, "t_eval": [0.0, 2.0]}
+
+    def decaying(t, y, rate):
+        return -rate * y * 1e60 / 1e60
+
+    for is_first in (True, False):
+        sol = solve(y0.astype(np.float32), rate, (0.0, 2.0), decaying, **given)
+        assert ("3 members again in double precision" in sol.message) == is_first
+        assert (on_device.TOLD_SINGLE in sol.decisions) == is_first
+        np.testing.assert_allclose(np.asarray(sol.y)[0, -1], np.exp(-2.0 * rate), rtol=1e-5)
+
+    def growing(t, y, rate):
+        return 1j * rate * y * (1e20 * rate) ** 2 / (1e20 * rate) ** 2
+
+    rate = np.array([0.01, 0.02, 1.0])
+    sol = solve(y0.astype(np.complex64), rate, (0.0, 2.0), growing, **given)
+    assert "1 member again in double precision" in sol.message
+    assert sol.y.dtype == strict.complex64
+    np.testing.assert_allclose(np.asarray(sol.y)[0, -1], np.exp(2j * rate), rtol=1e-4)
+
+
+def test_failures_in_single_precision(device):
+    """All members are solved anew if those in double precision cannot be solved alone."""
+    y0, rate = np.ones((1, 3), np.float32), np.array([0.1, 0.2, 1.0])
+    given = {"rtol": 1e-3, "atol": 1e-6, "t_eval": [2.0]}
+    failed = solve(y0, rate, (0.0, 2.0), lambda t, y, rate: rate * y**2, **given)
+    assert not failed.success
+    assert device.launches
 
 
 def test_complex_states_and_jumps(device):

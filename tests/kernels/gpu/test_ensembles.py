@@ -6,7 +6,7 @@ from devices import cut
 
 from parscan import solve_ivp
 from parscan._ivp.compiled.cupy_threads import CupyThreads
-from parscan._ivp.compiled.on_device import TOLD
+from parscan._ivp.compiled.on_device import TOLD, TOLD_SINGLE
 from parscan._recorded.native.members import Form
 from parscan._recorded.native.on_device import explicit
 from parscan._recorded.record import record
@@ -54,6 +54,20 @@ def test_members(cp, name, count):
     limits = {"rtol": 1e-4, "atol": 1e-4} if name == "van_der_pol" else {"rtol": 1e-5, "atol": 1e-6}
     np.testing.assert_allclose(y, expected.y, **limits)
     assert sol.error_estimate <= max(1.0, 2 * expected.error_estimate)
+
+
+@pytest.mark.parametrize("name", ["lotka_volterra", "van_der_pol"])
+def test_members_in_single_precision(cp, name):
+    problems, rtol, atol = Problems(cp, 50), 1e-3, 1e-4
+    args = problems.stiffness if name == "van_der_pol" else problems.rates
+    y0, given = problems.starts.astype(np.float32), {"t_eval": [0.0, 6.0], "compile": True}
+    given_args = (cp.asarray(args),)
+    sol = solve_ivp(getattr(problems, name), (0.0, 6.0), cp.asarray(y0), args=given_args, rtol=rtol, atol=atol, **given)
+    assert TOLD_SINGLE in sol.decisions
+    assert sol.y.dtype == cp.float32
+    fun = getattr(Problems(np, 50), name)
+    exact = solve_ivp(fun, (0.0, 6.0), y0.astype(float), args=(args,), rtol=1e-9, atol=1e-11, **given).y[:, -1]
+    assert (np.abs(cp.asnumpy(sol.y)[:, -1] - exact) <= 10 * (atol + rtol * np.abs(exact))).all()
 
 
 def test_marches_are_alike(cp):

@@ -1,6 +1,7 @@
 """Solvers of members by threads of a device, which this processor plays: every member as alone, whoever runs it."""
 
 import re
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -21,6 +22,7 @@ from parscan._recorded.native.status import Status
 from parscan._recorded.native.text import UnsupportedError
 from parscan._recorded.native.thread_text import thread_code
 from parscan._recorded.record import record
+from parscan._recorded.single import in_single
 
 
 def van_der_pol(t, y, mu, push):
@@ -282,6 +284,67 @@ def test_a_state_too_large_for_a_thread():
     program = record(lambda t, y: -y, [np.zeros(()), np.ones(200)]).program
     with pytest.raises(UnsupportedError, match="bytes for each thread"):
         on_device.explicit(program, Form(), HostLauncher())
+
+
+# Single precision
+
+
+def rational(components, terms):
+    """A function of some components, with as many divisions for each of them, and its derivatives."""
+
+    def fun(t, y, k):
+        z = y
+        for _ in range(terms):
+            z = z * (1.5 - z) / (1.0 + z * z) + k
+        return z - np.roll(y, 1)
+
+    recording = record(fun, [np.zeros(()), np.zeros(components), np.zeros(())])
+    derived = linearised(recording)
+    return in_single(recording.program), replace(derived, program=in_single(derived.program))
+
+
+@pytest.mark.parametrize("method", [0, 1])
+def test_marches_in_single_precision(method):
+    """As those in double precision, but for rounding; what is found is in double precision."""
+    mu, y0 = np.array([1.0, 4.0, 0.5], np.float32), np.tile(np.array([2.0, -0.5], np.float32), (3, 1))
+    derived = replace(LINEARISED, program=in_single(LINEARISED.program))
+    single = on_device.explicit, on_device.rosenbrock
+    programs = [in_single(RECORDING.program), *[derived] * method]
+    found = []
+    for made in ((single[method], programs), (single[method], [RECORDING.program, *[LINEARISED] * method])):
+        form = Form(shared=(False, True), has_times=True, checks_polynomials=True)
+        run = made[0](*made[1], form, HostLauncher(order="random")).start(
+            0.0, 6.0, y0.astype(float), rtol=1e-5, atol=1e-5, parameters=(mu, PUSH.astype(np.float32)),
+            times=np.linspace(0.5, 6.0, 7),
+        )  # fmt: skip
+        while run.advance(100):
+            pass
+        run.end()
+        assert (run.counts[:, 0] == Status.FINISHED).all()
+        assert run.y.dtype == run.values.dtype == np.float64
+        found.append(run)
+    one, other = found
+    assert (one.y != other.y).all()
+    np.testing.assert_array_equal(one.y, one.y.astype(np.float32))
+    np.testing.assert_allclose(one.y, other.y, rtol=3e-4, atol=3e-4)
+    np.testing.assert_allclose(one.values, other.values, rtol=1e-3, atol=1e-3)
+    assert np.abs(one.counts[:, 1] - other.counts[:, 1]).max() <= 0.2 * other.counts[:, 1].max()
+
+
+@needs_libdevice
+@pytest.mark.parametrize("has_times", [False, True])
+@pytest.mark.parametrize("method", [0, 1])
+def test_single_precision_has_few_doubles(method, has_times):
+    """As many for any function and number of components: those of the time and of the length of steps."""
+    form, counts = Form(shared=(False,), has_times=has_times, checks_polynomials=has_times), []
+    for components, terms in ((2, 1), (2, 20), (3, 6)):
+        program, derived = rational(components, terms)
+        write = partial(Rosenbrock, program, derived, form) if method else partial(Explicit, program, form)
+        text = ptx(thread_code(write).kernel, (9, 0))
+        counts.append(len(re.findall(r"^\s(?:add|sub|mul|div|fma|rcp|sqrt)\S*\.f64", text, re.MULTILINE)))
+        assert len(re.findall(r"^\s(?:add|sub|mul|div|fma|rcp|sqrt)\S*\.f32", text, re.MULTILINE)) > 300
+    assert max(counts) <= 150
+    assert max(counts) - min(counts) <= 4
 
 
 # PTX and machine code

@@ -13,7 +13,7 @@ from parscan._recorded.native.status import Status
 
 LIMITS = Limits(
     linear=30.0, proportional=4.5, rest=0.5, wanted=1.0, aim=0.35, fastest=0.1, least=1e-4, hopeless=0.3, enough=2.0,
-    brief=1000.0, looser=10.0, between=3.0, doubt=0.1, unlike=0.3,
+    brief=1000.0, looser=10.0, between=3.0, doubt=0.1, unlike=0.3, sure=0.05,
 )  # fmt: skip
 RTOL, ATOL = 1e-3, 1e-4
 
@@ -30,7 +30,8 @@ def distance(one, other, *, may_be_exact):
 
 def error(apart, ratio):
     is_small = apart < LIMITS.linear
-    return apart * (min(LIMITS.proportional / (ratio - 1), 1.0) if is_small else LIMITS.rest), is_small
+    share = max(min(LIMITS.proportional / (ratio - 1), 1.0), LIMITS.sure)
+    return apart * (share if is_small else LIMITS.rest), is_small
 
 
 class Member:
