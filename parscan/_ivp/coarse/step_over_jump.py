@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from math import copysign, inf
+from math import ceil, copysign, inf
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from ..._engine.termination import Termination
 from ..._functions.right_hand_side import RightHandSide
 from ..core.mesh import Mesh
 from ..core.scale import Scale
-from ..methods.defect import overlooked
+from ..methods.defect import overlooked, samples_of
 from ..methods.explicit import dop853
 from ..methods.newton import leading
 from .dop853 import STIFF, interpolated, march
@@ -28,8 +28,8 @@ from .steps import CoarseSolution
 TELLING = 200
 """Steps, taken or rejected, that suffice to see whether a problem is stiff."""
 
-CLOSER = np.arange(1, 16) / 16
-"""Shares of a step at which its defect is sampled."""
+CLOSER = 16
+"""Parts of a step, at least, between which its defect is sampled; a step that is long in its span has more."""
 
 SHORTER, TRIES = 1 / 4, 8
 """After a step that missed a pulse or jump, steps are limited to this share of it; number of such limits at most."""
@@ -47,13 +47,15 @@ def follow(
     most: int,
 ) -> CoarseSolution:
     """Coarse solution from `y0` `(*batch, n)` of `most` steps at most; by `otherwise` where the problem is stiff."""
-    scale = Scale(rtol, atol)
-    longest, places = max_step, dop853().output.places(CLOSER)
+    scale, longest = Scale(rtol, atol), max_step
     for _ in range(TRIES):
         steps = march(rhs, span, y0, scale, longest, most=max(most, TELLING))
         if steps.failure == STIFF or not steps.count:
             break
         polynomial = interpolated(rhs, steps, scale).head(most)
+        share = float(polynomial.xp.max(polynomial.xp.abs(polynomial.steps))) / abs(span[1] - span[0])
+        parts = max(CLOSER, ceil(samples_of(rhs) * share))
+        places = dop853().output.places(np.arange(1, parts) / parts)
         seen = leading(overlooked(rhs, places, polynomial, scale) <= 1)
         if seen:
             ends = seen == steps.count and steps.termination is not Termination.LONG

@@ -14,10 +14,11 @@ from ..core.scale import Scale
 from ..core.tableaux import Places
 from .filter import filtered
 
-SAMPLES, OF_TIME, NUMBERS = 400, 4096, 1 << 16
+SAMPLES, STACKED, NUMBERS = 400, 4096, 1 << 16
 """
 Places in all intervals together, at least: pulses that are longer than a few of their distances are seen. And their
-number where `fun` reads the time and takes many times at once, with no more than so many entries of all states.
+number where `fun` takes many times at once, with no more than so many entries of all states: it may read the time, or
+have another value in a short range of the states, and then the solution runs through that between the stages.
 """
 
 DEFECT_LIMIT = 3000.0
@@ -30,9 +31,9 @@ over a jump, it is 6000 to 10⁹.
 
 def samples_of(rhs: RightHandSide) -> int:
     """The number of places for a function."""
-    if not rhs.stacks or not reads_first(rhs.function):
+    if not rhs.stacks or (rhs.code is not None and not reads_first(rhs.function)):  # code tells its comparisons
         return SAMPLES
-    return max(SAMPLES, min(OF_TIME, NUMBERS // rhs.y0.size))
+    return max(SAMPLES, min(STACKED, NUMBERS // rhs.y0.size))
 
 
 def overlooked(

@@ -140,3 +140,26 @@ def test_the_estimate_ends_with_the_solution():
     assert sol.error_estimate < 1
     with pytest.warns(CoarseMeshWarning):
         solve_ivp(growing, (0, 10), [1.0], "Radau", mesh=mesh, stages=3, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("method", "compiled", "begin", "width", "height", "rtol"),
+    [
+        ("Radau", False, 3.3, 0.01, 1.0, 1e-4),
+        ("Radau", False, 7.77, 0.1, 1.0, 1e-6),
+        ("Radau", False, 7.77, 0.1, 100.0, 1e-9),
+        ("DOP853", True, 3.3, 0.01, 100.0, 1e-6),
+    ],
+)
+def test_short_ranges_of_the_state_are_seen_between_the_stages(method, compiled, begin, width, height, rtol):
+    """The first component runs through a range in which the second one changes, between two places of 400.
+
+    With a height of 100, Newton's method does not converge, and long sequential steps passed over it.
+    """
+
+    def fun(t, y):
+        return np.stack([1 + 0 * y[0], np.where((y[0] > begin) & (y[0] < begin + width), height, 0.0) + 0 * y[0]])
+
+    sol = solve_ivp(fun, (0, 10), [0.0, 0.0], method, rtol=rtol, atol=rtol / 100, compile=compiled)
+    assert sol.success
+    assert abs(sol.y[1, -1] - width * height) <= 100 * rtol * (1 + width * height)
