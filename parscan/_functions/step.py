@@ -106,7 +106,7 @@ class Step:
         """States after the stacked states `y`, with the inputs at `times` repeated `copies` times over."""
         self.counts.add(1, y.shape[0])
         given = () if self.x is None else (self.inputs(times, copies),)
-        return _as_state(self._call(self._value, (y, *given, *self.args), times), y)
+        return as_state(self._call(self._value, (y, *given, *self.args), times), y)
 
     def together(self, points: Sequence[int], states: Array) -> Array:
         """States after the stacked `states` at these time steps, by one call with copies of the arrays."""
@@ -181,7 +181,7 @@ class Step:
         self.counts.add(1, y.shape[0])
         self.counts.njev += 1
         value, jacobian = self._evaluate(self._pair, y, times, 1)
-        return _as_state(value, y), self._as_matrices(jacobian, y)
+        return as_state(value, y), self._as_matrices(jacobian, y)
 
     def jacobian(self, y: Array, times: slice) -> Array:
         """Jacobians at `y` in the structure's layout."""
@@ -196,7 +196,7 @@ class Step:
         self.counts.add(1, y.shape[0])
         arguments = (self._copy(y), *(() if x is None else (x,)), *args)
         value = self._call(self._value, arguments, times)
-        return self._copy(_as_state(value, y))
+        return self._copy(as_state(value, y))
 
     def unchecked(self, y: Array, times: slice) -> Any:
         """Values for states of another dtype, without any check."""
@@ -319,7 +319,7 @@ def _unpack(pair: Any) -> tuple[Any, Any]:
     return pair
 
 
-def _as_state(value: Any, y: Array) -> Array:
+def as_state(value: Any, y: Array) -> Array:
     """A value of the step for the stacked states `y`; raises if it cannot be the next states."""
     if type(value) is type(y) and value.shape == y.shape and value.dtype == y.dtype:
         return value  # of the type of the stacked states, which is plain

@@ -287,6 +287,8 @@ class Compiler:
         Steps of the recurrence.
     wanted : bool or None
         The user's choice whether to compile; None: if it pays.
+    make : callable, optional
+        Makes the loop of a recording; by default it is that of its program, or of its members.
 
     Attributes
     ----------
@@ -294,9 +296,12 @@ class Compiler:
         Why there is no machine code, as a sentence that begins with a space; "" if there is some, or none is needed.
     """
 
-    def __init__(self, step: Step, states: Array, after: Array, steps: int, wanted: bool | None) -> None:
+    def __init__(
+        self, step: Step, states: Array, after: Array, steps: int, wanted: bool | None,
+        make: Callable[[Recording], Loop] | None = None,
+    ) -> None:  # fmt: skip
         self._step, self.states, self.after = step, states, after
-        self._steps, self._wanted = steps, wanted
+        self._steps, self._wanted, self._make = steps, wanted, make
         self.remark = ""
 
     def code(self, seconds: float) -> Code | None:
@@ -366,7 +371,7 @@ class Compiler:
     def _made(self, seconds: float) -> Code | None:
         recording = self._recording(seconds)
         program, batch = recording.program, tuple(self.states.shape[1:-1])
-        member = member_of(program, batch)
+        member = None if self._make else member_of(program, batch)
         each = program if member is None else member.program
         for count, most in ((each.written, LARGEST), (each.operations, MOST)):
             if count > most:
@@ -377,15 +382,19 @@ class Compiler:
         from .._recorded.native.text import UnsupportedError  # noqa: PLC0415
 
         try:
-            loop = compiled_loop(program) if member is None else Members(member, prod(batch))
+            if self._make:
+                loop: Loop | Members = self._make(recording)
+            else:
+                loop = compiled_loop(program) if member is None else Members(member, prod(batch))
             code = Code(self._step, program, loop, recording)
             if obstacle := _unlike(code, self.states, self.after):
                 forget(recording)
                 raise NoCodeError(obstacle)
         except UnsupportedError as error:
             raise NoCodeError(str(error)) from error
-        key = each.kinds, tuple(self.states.shape[1:])
-        code.seconds = PACES.of(key, lambda: code.pace(self.states[-1, ...], self._steps), min)
+        if not self._make:
+            key = each.kinds, tuple(self.states.shape[1:])
+            code.seconds = PACES.of(key, lambda: code.pace(self.states[-1, ...], self._steps), min)
         return code
 
 

@@ -25,7 +25,7 @@ def build_result(
     step: Step,
     trajectory: Array,
     record: Record,
-    solution: Solution,
+    solution: Solution | Deferred[Solution],
     choice: str,
     segment_length: int,
     trouble: Finding | Inexact | None = None,
@@ -50,7 +50,8 @@ def build_result(
     if record.looped or not names:
         names.append("sequential")
     status = _status(record, trouble, finite=finite)
-    story = _story(record, choice, steps, lambda: solution.jumps, advised=finite and advised)
+    made = solution.made if isinstance(solution, Deferred) else lambda: solution
+    story = _story(record, choice, steps, lambda: made().jumps, advised=finite and advised)
     return RecurrenceResult(
         y=trajectory,
         success=finite and trouble is None,

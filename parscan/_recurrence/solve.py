@@ -27,6 +27,7 @@ from .compiled_tangents import note_outcome
 from .decide import Budget
 from .derivatives.seen import seen
 from .derivatives.solution import Solution
+from .lagged import solve_lagged
 from .methods import by_differences
 from .precedent import keep
 from .repeat import note, repeated
@@ -57,6 +58,7 @@ def solve_recurrence(
     x: Any = None,
     *,
     length: int | None = None,
+    lags: tuple[int, ...] | None = None,
     jac: Callable[..., Any] | Literal[True] | None = None,
     structure: Structure | type[Structure] = Dense,
     method: MethodName = "auto",
@@ -91,6 +93,11 @@ def solve_recurrence(
         Inputs, time first, numbers or bools of any dtype. `step` receives a tuple as a tuple.
     length : int, optional
         Number of steps `T` of a recurrence without inputs.
+    lags : tuple of int, optional
+        The earlier states that the step takes, if not the last one alone: with ``lags=(1, 7)``, it is called as
+        ``step((y_{t-1}, y_{t-7}), x_t, *args)``, with a tuple of states, one for each lag in this order. `y0` then has
+        the shape ``(max(lags), *batch, n)``, oldest first. The states are read-only. `jac` and `structure` are not
+        taken.
     jac : callable, True or None
         ``jac(y, x, *args)``: the derivative of `step` with respect to `y` in the layout of `structure`, or an array
         that broadcasts to this layout over leading axes. True: `step` returns the pair ``(f, J)``. None: finite
@@ -185,6 +192,8 @@ def solve_recurrence(
     True
     """
     others = jac, structure, method, guess, rtol, atol, max_iterations, segment_length, window, damping, progress
+    if lags is not None:
+        return solve_lagged(solve_recurrence, step, y0, x, length, lags, args, compile, others)
     whole, begun = None, brief_loop(step, y0, x, length, args, compile, others)
     if type(begun) is RecurrenceResult:
         return begun

@@ -1,0 +1,245 @@
+"""Recurrences with several lags: by a loop that leaves states where they are, or by their companion recurrence."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from math import inf
+from typing import Any
+
+from .._arrays.memory import check_fits
+from .._arrays.namespace import Array, array_namespace, contiguous, is_whole, library
+from .._engine.march import Record
+from .._engine.tolerance import Tolerance
+from .._functions.step import Step
+from .._reporting.progress import Report, check_watcher, watch
+from .._reporting.result_base import Deferred
+from ..warnings import NondeterministicStepWarning
+from .arguments import DENSE, as_options, as_tolerance
+from .checks.check_step import check_broadcasting
+from .checks.contradiction import Finding, Sample, contradiction
+from .checks.spread import spread
+from .code import AS_RECORDED, SAMPLE, WORTH_RECORDING, Code, Compiler, forget, unlike_function
+from .derivatives.solution import SAMPLE as CONFIRMING
+from .derivatives.solution import Solution
+from .lagged_loop import lagged_loop
+from .lagged_result import LaggedResult
+from .lags import Companion, Lags, as_lagged_arrays, as_lags, check_lagged_functions, together, windows
+from .loop import first_not_finite
+from .report import build_result
+from .result import RecurrenceResult
+from .task import Arrays, Options
+
+FIRST_STEPS = 16
+"""Steps that are evaluated by calls, timed, before anything is chosen."""
+
+FEW = 16
+"""Numbers of the last states together up to which `auto` leaves steps without machine code to its parallel methods."""
+
+FEW_ON_DEVICE = 64
+"""The same for arrays of other libraries."""
+
+WITHDRAWN = "The compiled step gave other values than `step` on the trajectory, which was computed again without it."
+
+Solver = Callable[..., RecurrenceResult]
+
+
+@dataclass(frozen=True)
+class Lagged:
+    """A checked recurrence with several lags; `extended` holds the first states, then the trajectory."""
+
+    companion: Companion
+    step: Step
+    arrays: Arrays
+    extended: Array
+    tolerance: Tolerance
+    options: Options
+
+    @property
+    def rows(self) -> int:
+        """Number of the first states: the largest lag."""
+        return max(self.companion.lags)
+
+    @property
+    def trajectory(self) -> Array:
+        """The states of all steps."""
+        return self.extended[self.rows :, ...]
+
+    def before(self, times: list[int]) -> Array:
+        """Companion states before some steps, `(k, *batch, p n)`."""
+        xp = self.arrays.xp
+        return xp.concat([windows(self.extended, self.rows, t, t + 1) for t in times])
+
+    def solution(self, steps: int) -> Solution:
+        """For derivatives, with a companion state of every step; raises `MemoryError` if there is no room for them."""
+        y, start = self.trajectory, together(self.extended[: self.rows, ...])
+        check_fits(y.shape[0], tuple(start.shape), start)
+        states = windows(self.extended, self.rows, 1, y.shape[0] + 1)
+        return Solution(
+            self.step, start, states, steps, self.tolerance, stacks=self.options.method != "sequential",
+            compiles=self.options.compiles,
+        )  # fmt: skip
+
+
+def solve_lagged(
+    solve: Solver, step: Any, y0: Any, x: Any, length: Any, lags: Any, args: Any, compiles: Any,
+    others: tuple[Any, ...],
+) -> LaggedResult:  # fmt: skip
+    """
+    The result of `solve_recurrence` with `lags`; `others` are its other arguments, in the order of `USUAL`.
+
+    `solve` is `solve_recurrence` itself, for the companion recurrence.
+    """
+    jac, structure, method, guess, rtol, atol, max_iterations, segment_length, window, damping, progress = others
+    lags = as_lags(lags)
+    check_lagged_functions(step, jac, structure, args)
+    check_watcher(progress)
+    given, start, arrays = as_lagged_arrays(y0, x, length, guess, lags)
+    companion = Companion(step, lags, arrays.n, arrays.xp)
+    options = as_options(method, max_iterations, segment_length, window, damping, compiles)
+
+    def by_companion(compiles: bool | None = options.compiles) -> LaggedResult:
+        found = solve(
+            companion, together(given), x, length=length, method=method, args=args,
+            guess=_guessed(start, arrays.guess), rtol=rtol, atol=atol, max_iterations=max_iterations,
+            segment_length=segment_length, window=window, damping=damping, compile=compiles, progress=progress,
+        )  # fmt: skip
+        return _of_companion(found, companion)
+
+    is_empty = not arrays.steps or not start.size
+    if max(lags) == 1 or is_empty or is_whole(given.dtype) or not _is_looped(options, arrays, max(lags)):
+        return by_companion()
+    check_fits(arrays.steps + max(lags), tuple(start.shape[1:]), start)
+    extended = arrays.xp.concat([start, arrays.xp.empty((arrays.steps, *start.shape[1:]), dtype=start.dtype)])
+    each = Step(companion, arrays.x, args, None, DENSE, arrays.xp)
+    tolerance = as_tolerance(rtol, atol, start.dtype)
+    task = Lagged(companion, each, arrays, extended, tolerance, options)
+    with watch(progress, arrays.steps, "step") as report:
+        return _looped(task, report, by_companion)
+
+
+def _is_looped(options: Options, arrays: Arrays, rows: int) -> bool:
+    """Whether the loop is the method, or may be that of `auto`."""
+    if options.method == "sequential":
+        return True
+    if options.method != "auto" or arrays.guess is not None or options.segment_length or options.window:
+        return False
+    return library(arrays.y0) == "numpy" or rows * arrays.n > FEW_ON_DEVICE
+
+
+def _looped(task: Lagged, report: Report | None, by_companion: Callable[[bool], LaggedResult]) -> LaggedResult:
+    """The loop, by machine code where that pays; without, `auto` leaves long loops to the companion recurrence."""
+    steps, options, n = task.arrays.steps, task.options, task.rows * task.arrays.n
+    first, begin = min(FIRST_STEPS, steps), time.perf_counter()
+    on = None if report is None else partial(report, method="sequential", window=1, iterations=0, correction=None)
+    reached = lagged_loop(task.step, task.companion, task.extended, 0, first)
+    seconds = (time.perf_counter() - begin) / first * (steps - first)
+    if reached < first:
+        return _concluded(task, reached, "", compiled=False)
+    states = task.before(list(range(first)))
+    if options.method == "auto":
+        check_broadcasting(task.step, states, steps)
+    code, remark = _code(task, states, seconds)
+    if code is not None:
+        if (end := _by_code(task, code, first, on)) is not None:
+            return _concluded(task, end, f"{_name(options)}{AS_RECORDED}.", compiled=True)
+        remark = f" {WITHDRAWN}"
+    elif options.method == "auto" and seconds > WORTH_RECORDING and n <= FEW and steps > first:
+        return by_companion(False)
+    end = lagged_loop(task.step, task.companion, task.extended, first, steps, on)
+    reason = "the states are read where they are" if remark else "it is short"
+    return _concluded(task, end, f"{_name(options)}{reason}.{remark}", compiled=False)
+
+
+def _name(options: Options) -> str:
+    return "auto: the loop, for " if options.method == "auto" else "The loop: "
+
+
+def _code(task: Lagged, states: Array, seconds: float) -> tuple[Code | None, str]:
+    """Machine code of the step, if that pays; and why there is none, a sentence that begins with a space."""
+    if library(states) != "numpy":
+        return None, ""
+    after = windows(task.extended, task.rows, 1, states.shape[0] + 1)
+
+    def make(recording: Any) -> Any:
+        from .._recorded.native.lagged import LaggedLoop  # noqa: PLC0415 - slow to import
+
+        return LaggedLoop(recording, task.rows)
+
+    compiler = Compiler(task.step, states, after, task.arrays.steps, task.options.compiles, make)
+    code = compiler.code(inf if task.options.compiles else seconds)
+    return code, compiler.remark
+
+
+def _by_code(task: Lagged, code: Code, begin: int, report: Callable[[int], None] | None) -> int | None:
+    """
+    All steps from `begin` on by machine code: the first one whose state is not finite, or their number.
+
+    The function decides whether the trajectory ends there. None if it contradicts the code.
+    """
+    steps, by_function, start = task.arrays.steps, 1, begin
+    while begin < steps:
+        if code.loop.run(None, code.inputs, task.extended, begin, steps, report):
+            break
+        if (bad := first_not_finite(task.trajectory, begin, steps)) == steps:
+            break
+        begin = min(bad + by_function, steps)
+        last = lagged_loop(task.step, task.companion, task.extended, bad, begin)
+        by_function *= 2
+        if last < begin:
+            steps = last
+    times = sorted({start, *(t for t in spread(steps, SAMPLE) if start <= t)} - {steps}) if start < steps else []
+    if times and unlike_function(task.step, times, task.before(times), task.before([t + 1 for t in times])):
+        if code.recording is not None:
+            forget(code.recording)
+        return None
+    return steps
+
+
+def _concluded(task: Lagged, reached: int, reason: str, *, compiled: bool) -> LaggedResult:
+    """The result of a loop that ended at the step `reached`."""
+    trouble = None if compiled or task.options.method == "sequential" else _trouble(task, reached)
+    record = Record(looped=reached, reached=reached)
+    deferred = Deferred(partial(task.solution, reached))
+    found = build_result(
+        task.step, task.trajectory, record, deferred, reason, 0, trouble, compiled=compiled, advised=False
+    )
+    if trouble is not None:
+        warnings.warn(found.message, NondeterministicStepWarning, stacklevel=5)
+    return _with_lags(found, task.companion.lags)
+
+
+def _trouble(task: Lagged, reached: int) -> Finding | None:
+    """A contradiction between the step and a sample of the trajectory."""
+    if not (times := [t for t in spread(reached, CONFIRMING) if t < reached]):
+        return None
+    sample = Sample(times, task.before(times), task.before([t + 1 for t in times]))
+    try:
+        return contradiction(task.step, sample, task.tolerance, parallel=False)
+    except Exception:  # a step may reject these states with inputs of other times; then no comparison is possible
+        return None
+
+
+def _guessed(start: Array, guess: Array | None) -> Array | None:
+    """The guess of companion states."""
+    if guess is None:
+        return None
+    rows = start.shape[0]
+    return windows(array_namespace(guess).concat([start, guess]), rows, 1, guess.shape[0] + 1)
+
+
+def _of_companion(found: RecurrenceResult, companion: Companion) -> LaggedResult:
+    """The result of the companion recurrence, with the newest of its states."""
+    if max(companion.lags) == 1:
+        return _with_lags(found, companion.lags)
+    return _with_lags(found, companion.lags, y=contiguous(found.y[..., -companion.n :]))
+
+
+def _with_lags(found: RecurrenceResult, lags: Lags, **fields: Any) -> LaggedResult:
+    """A result with the methods of one with lags."""
+    result = object.__new__(LaggedResult)
+    result.__dict__.update({**found.__dict__, **fields, "lags": lags})
+    return result
