@@ -232,8 +232,8 @@ def test_public_things_are_documented(name):
 
 
 SIGNATURES = {
-    "solve_recurrence": "step y0 x length jac structure method args guess rtol atol max_iterations segment_length "
-    "window damping compile progress",
+    "solve_recurrence": "step y0 x length lags jac structure method args guess rtol atol max_iterations "
+    "segment_length window damping compile progress",
     "linear_recurrence": "A b h0 reverse",
     "trace": "fun examples",
     "solve_ivp": "fun t_span y0 method t_eval dense_output events vectorized args jac rtol atol max_step first_step "
