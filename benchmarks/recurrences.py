@@ -149,6 +149,63 @@ def slow_memory_cases(quick: bool) -> Iterator[Case]:
         yield Case(f"{name}, n=2, {steps} steps", {"plain loop": loop, "parscan": solve})
 
 
+WEEK = np.array([0.3, -0.2, 0.1, 0.15, -0.1, 0.05, 0.2])
+
+
+def week(states: Any, x: Any, weights: Any) -> Any:
+    """An autoregression of the last seven states."""
+    return sum(weight * state for weight, state in zip(weights, states, strict=True)) + x
+
+
+def delayed(states: Any, x: Any, pace: Any) -> Any:
+    """Mackey and Glass's equation by Euler's method: a state, and a much earlier one, with noise."""
+    now, then = states
+    return now + pace * (0.2 * then / (1 + then**10) - 0.1 * now) + 1e-3 * x
+
+
+def week_by_numbers(weights: Any, x: Any) -> Any:
+    """The autoregression as a hand-written loop over numbers."""
+    rows = len(weights)
+    y = np.zeros(rows + len(x))
+    for t in range(len(x)):
+        total = x[t, 0]
+        for k in range(rows):
+            total += weights[k] * y[rows + t - 1 - k]
+        y[rows + t] = total
+    return y[rows:].reshape(-1, 1)
+
+
+compiled_week = numba.njit(cache=True)(week_by_numbers)
+
+
+def lagged_cases(quick: bool) -> Iterator[Case]:
+    """Several lags: the last seven states, and one of a year ago."""
+    steps = 20_000 if quick else 1_000_000
+    x = np.random.default_rng(0).standard_normal((steps, 1))
+    several: dict[str, tuple[Function, tuple[int, ...], Any]] = {
+        "AR(7)": (week, tuple(range(1, 8)), WEEK),
+        "delay of 365 steps": (delayed, (1, 365), 0.5),
+    }
+    for name, (step, lags, parameter) in several.items():
+        first = max(lags)
+
+        def loop(step: Function = step, lags: tuple[int, ...] = lags, first: int = first, p: Any = parameter) -> Any:
+            y = np.zeros((first + len(x), 1))
+            for t in range(len(x)):
+                y[first + t] = step(tuple(y[first + t - lag] for lag in lags), x[t], p)
+            return y[first:]
+
+        def solve(step: Function = step, lags: tuple[int, ...] = lags, first: int = first, p: Any = parameter) -> Any:
+            return parscan.solve_recurrence(step, np.zeros((first, 1)), x, lags=lags, args=(p,)).y
+
+        contenders: dict[str, Function] = {"plain loop": loop, "parscan": solve}
+        if step is week:
+            contenders["numba loop"] = partial(compiled_week, WEEK, x)
+        yield Case(
+            f"{name}, {steps} steps", contenders, targets=(Target("parscan", "plain loop", 3 if quick else 300),)
+        )
+
+
 def double_well(y: Any, x: Any) -> Any:
     """Noise in the potential y⁴/4 - y²/2, by Euler's method: unstable on the ridge between its wells."""
     return y + 0.02 * (y - y**3) + 0.1 * x
@@ -213,6 +270,7 @@ def figures(quick: bool) -> dict[str, float]:
 def cases(quick: bool) -> Iterator[Case]:
     yield from gru_cases(quick)
     yield from slow_memory_cases(quick)
+    yield from lagged_cases(quick)
     yield from unstable_cases(quick)
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from math import inf
+from math import inf, prod
 from typing import Any
 
 from .._arrays.memory import check_fits
@@ -39,8 +39,16 @@ FIRST_STEPS = 16
 FEW = 16
 """Numbers of the last states together up to which `auto` leaves steps without machine code to its parallel methods."""
 
+FEW_OF_ALL = 512
+"""The same of all members of a batch: calls on more of them save too little."""
+
 FEW_ON_DEVICE = 64
-"""The same for arrays of other libraries."""
+"""Numbers of the last states together up to which arrays of other libraries are left to the companion recurrence."""
+
+SHORT, WIDE = "it is short", "it reads earlier states where they are, and calls on stacked ones would copy many numbers"
+"""Why the loop was chosen."""
+
+BY_CODE = f"{AS_RECORDED[0].upper()}{AS_RECORDED[1:]}."
 
 WITHDRAWN = "The compiled step gave other values than `step` on the trajectory, which was computed again without it."
 
@@ -68,16 +76,15 @@ class Lagged:
         """The states of all steps."""
         return self.extended[self.rows :, ...]
 
-    def before(self, times: list[int]) -> Array:
+    def before(self, times: Sequence[int]) -> Array:
         """Companion states before some steps, `(k, *batch, p n)`."""
-        xp = self.arrays.xp
-        return xp.concat([windows(self.extended, self.rows, t, t + 1) for t in times])
+        return windows(self.extended, self.rows, times)
 
     def solution(self, steps: int) -> Solution:
         """For derivatives, with a companion state of every step; raises `MemoryError` if there is no room for them."""
         y, start = self.trajectory, together(self.extended[: self.rows, ...])
         check_fits(y.shape[0], tuple(start.shape), start)
-        states = windows(self.extended, self.rows, 1, y.shape[0] + 1)
+        states = windows(self.extended, self.rows, range(1, y.shape[0] + 1))
         return Solution(
             self.step, start, states, steps, self.tolerance, stacks=self.options.method != "sequential",
             compiles=self.options.compiles,
@@ -132,37 +139,43 @@ def _is_looped(options: Options, arrays: Arrays, rows: int) -> bool:
 
 def _looped(task: Lagged, report: Report | None, by_companion: Callable[[bool], LaggedResult]) -> LaggedResult:
     """The loop, by machine code where that pays; without, `auto` leaves long loops to the companion recurrence."""
-    steps, options, n = task.arrays.steps, task.options, task.rows * task.arrays.n
+    steps, options = task.arrays.steps, task.options
     first, begin = min(FIRST_STEPS, steps), time.perf_counter()
     on = None if report is None else partial(report, method="sequential", window=1, iterations=0, correction=None)
     reached = lagged_loop(task.step, task.companion, task.extended, 0, first)
     seconds = (time.perf_counter() - begin) / first * (steps - first)
     if reached < first:
         return _concluded(task, reached, "", compiled=False)
-    states = task.before(list(range(first)))
+    states = task.before(range(first))
     if options.method == "auto":
         check_broadcasting(task.step, states, steps)
     code, remark = _code(task, states, seconds)
     if code is not None:
         if (end := _by_code(task, code, first, on)) is not None:
-            return _concluded(task, end, f"{_name(options)}{AS_RECORDED}.", compiled=True)
+            return _concluded(task, end, _told(options, AS_RECORDED) or BY_CODE, compiled=True)
         remark = f" {WITHDRAWN}"
-    elif options.method == "auto" and seconds > WORTH_RECORDING and n <= FEW and steps > first:
+    elif options.method == "auto" and seconds > WORTH_RECORDING and _are_few(states):
         return by_companion(False)
     end = lagged_loop(task.step, task.companion, task.extended, first, steps, on)
-    reason = "the states are read where they are" if remark else "it is short"
-    return _concluded(task, end, f"{_name(options)}{reason}.{remark}", compiled=False)
+    why = SHORT if seconds <= WORTH_RECORDING else WIDE
+    return _concluded(task, end, f"{_told(options, why)}{remark}".strip(), compiled=False)
 
 
-def _name(options: Options) -> str:
-    return "auto: the loop, for " if options.method == "auto" else "The loop: "
+def _are_few(states: Array) -> bool:
+    """Whether calls on many companion states promise to save time, and products of their propagators are small."""
+    return states.shape[-1] <= FEW and prod(states.shape[1:]) <= FEW_OF_ALL
+
+
+def _told(options: Options, why: str) -> str:
+    """The sentence on the choice of the loop."""
+    return f"auto: the loop, for {why}." if options.method == "auto" else ""
 
 
 def _code(task: Lagged, states: Array, seconds: float) -> tuple[Code | None, str]:
     """Machine code of the step, if that pays; and why there is none, a sentence that begins with a space."""
     if library(states) != "numpy":
         return None, ""
-    after = windows(task.extended, task.rows, 1, states.shape[0] + 1)
+    after = task.before(range(1, states.shape[0] + 1))
 
     def make(recording: Any) -> Any:
         from .._recorded.native.lagged import LaggedLoop  # noqa: PLC0415 - slow to import
@@ -228,7 +241,7 @@ def _guessed(start: Array, guess: Array | None) -> Array | None:
     if guess is None:
         return None
     rows = start.shape[0]
-    return windows(array_namespace(guess).concat([start, guess]), rows, 1, guess.shape[0] + 1)
+    return windows(array_namespace(guess).concat([start, guess]), rows, range(1, guess.shape[0] + 1))
 
 
 def _of_companion(found: RecurrenceResult, companion: Companion) -> LaggedResult:

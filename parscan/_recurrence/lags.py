@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -130,7 +130,10 @@ def apart_again(z: Array, rows: int) -> Array:
     return xp.moveaxis(xp.reshape(z, (*batch, rows, z.shape[-1] // rows)), len(batch), 0)
 
 
-def windows(extended: Array, rows: int, begin: int, end: int) -> Array:
-    """The last states before each of the steps `begin` to `end`: `(end - begin, *batch, p n)`, from `(p + T, ...)`."""
+def windows(extended: Array, rows: int, times: Sequence[int]) -> Array:
+    """The last states before each of some steps, side by side: `(k, *batch, p n)`, from `(p + T, *batch, n)`."""
     xp = array_namespace(extended)
-    return xp.concat([extended[begin + k : end + k, ...] for k in range(rows)], axis=-1)
+    places = xp.reshape(xp.asarray(times)[:, None] + xp.arange(rows)[None, :], (-1,))
+    found = xp.reshape(xp.take(extended, places, axis=0), (len(times), rows, *extended.shape[1:]))
+    moved = xp.moveaxis(found, 1, -2)
+    return xp.reshape(moved, (*moved.shape[:-2], rows * extended.shape[-1]))

@@ -40,6 +40,12 @@ def test_filters_agree_with_pandas_and_scipy():
     assert butterworth <= 1e-11
 
 
+def test_a_seasonal_series_is_that_of_the_loop_and_found_again():
+    deviation, error = example("seasonal_series")["main"](3000)
+    assert deviation <= 1e-12
+    assert error <= 2e-3
+
+
 def test_gru_series_agrees_with_the_loop():
     assert example("gru_series")["main"]() <= 1e-12
 

@@ -201,6 +201,7 @@ def test_steps_without_machine_code_are_left_to_parallel_methods_if_states_are_f
     x, y0 = data(5000, (2,), 5)
     found = parscan.solve_recurrence(coupled, y0, x, lags=(5, 2), args=(0.7,), compile=False)
     assert (found.method == "sequential") == (few == 0)
+    assert ("copy many numbers" in found.decisions[0]) == (few == 0)
     close(found.y, looped(coupled, y0, x, (5, 2), (0.7,)))
 
 
