@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import time
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
-from math import inf, prod
+from math import prod
 from typing import Any
 
 from .._arrays.memory import check_fits
 from .._arrays.namespace import Array, array_namespace, contiguous, is_whole, library
 from .._engine.march import Record
-from .._engine.tolerance import Tolerance
 from .._functions.step import Step
 from .._reporting.progress import Report, check_watcher, watch
 from .._reporting.result_base import Deferred
@@ -22,19 +19,26 @@ from .arguments import DENSE, as_options, as_tolerance
 from .checks.check_step import check_broadcasting
 from .checks.contradiction import Finding, Sample, contradiction
 from .checks.spread import spread
-from .code import AS_RECORDED, SAMPLE, WORTH_RECORDING, Code, Compiler, forget, unlike_function
+from .code import AS_RECORDED, WORTH_RECORDING
 from .derivatives.solution import SAMPLE as CONFIRMING
 from .derivatives.solution import Solution
 from .lagged_loop import lagged_loop
+from .lagged_march import Lagged, code_of, march_by_code, march_first
 from .lagged_result import LaggedResult
-from .lags import Companion, Lags, as_lagged_arrays, as_lags, check_lagged_functions, together, windows
-from .loop import first_not_finite
+from .lags import (
+    Companion,
+    Lags,
+    Narrow,
+    as_lagged_arrays,
+    as_lags,
+    check_lagged_functions,
+    is_spared,
+    together,
+    windows,
+)
 from .report import build_result
 from .result import RecurrenceResult
 from .task import Arrays, Options
-
-FIRST_STEPS = 16
-"""Steps that are evaluated by calls, timed, before anything is chosen."""
 
 FEW = 16
 """Numbers of the last states together up to which `auto` leaves steps without machine code to its parallel methods."""
@@ -53,42 +57,6 @@ BY_CODE = f"{AS_RECORDED[0].upper()}{AS_RECORDED[1:]}."
 WITHDRAWN = "The compiled step gave other values than `step` on the trajectory, which was computed again without it."
 
 Solver = Callable[..., RecurrenceResult]
-
-
-@dataclass(frozen=True)
-class Lagged:
-    """A checked recurrence with several lags; `extended` holds the first states, then the trajectory."""
-
-    companion: Companion
-    step: Step
-    arrays: Arrays
-    extended: Array
-    tolerance: Tolerance
-    options: Options
-
-    @property
-    def rows(self) -> int:
-        """Number of the first states: the largest lag."""
-        return max(self.companion.lags)
-
-    @property
-    def trajectory(self) -> Array:
-        """The states of all steps."""
-        return self.extended[self.rows :, ...]
-
-    def before(self, times: Sequence[int]) -> Array:
-        """Companion states before some steps, `(k, *batch, p n)`."""
-        return windows(self.extended, self.rows, times)
-
-    def solution(self, steps: int) -> Solution:
-        """For derivatives, with a companion state of every step; raises `MemoryError` if there is no room for them."""
-        y, start = self.trajectory, together(self.extended[: self.rows, ...])
-        check_fits(y.shape[0], tuple(start.shape), start)
-        states = windows(self.extended, self.rows, range(1, y.shape[0] + 1))
-        return Solution(
-            self.step, start, states, steps, self.tolerance, stacks=self.options.method != "sequential",
-            compiles=self.options.compiles,
-        )  # fmt: skip
 
 
 def solve_lagged(
@@ -140,18 +108,17 @@ def _is_looped(options: Options, arrays: Arrays, rows: int) -> bool:
 def _looped(task: Lagged, report: Report | None, by_companion: Callable[[bool], LaggedResult]) -> LaggedResult:
     """The loop, by machine code where that pays; without, `auto` leaves long loops to the companion recurrence."""
     steps, options = task.arrays.steps, task.options
-    first, begin = min(FIRST_STEPS, steps), time.perf_counter()
     on = None if report is None else partial(report, method="sequential", window=1, iterations=0, correction=None)
-    reached = lagged_loop(task.step, task.companion, task.extended, 0, first)
-    seconds = (time.perf_counter() - begin) / first * (steps - first)
+    first, reached, pace = march_first(task)
+    seconds = pace * (steps - first)
     if reached < first:
         return _concluded(task, reached, "", compiled=False)
     states = task.before(range(first))
     if options.method == "auto":
         check_broadcasting(task.step, states, steps)
-    code, remark = _code(task, states, seconds)
+    code, remark = code_of(task, states, seconds)
     if code is not None:
-        if (end := _by_code(task, code, first, on)) is not None:
+        if (end := march_by_code(task, code, first, on)) is not None:
             return _concluded(task, end, _told(options, AS_RECORDED) or BY_CODE, compiled=True)
         remark = f" {WITHDRAWN}"
     elif options.method == "auto" and seconds > WORTH_RECORDING and _are_few(states):
@@ -171,58 +138,47 @@ def _told(options: Options, why: str) -> str:
     return f"auto: the loop, for {why}." if options.method == "auto" else ""
 
 
-def _code(task: Lagged, states: Array, seconds: float) -> tuple[Code | None, str]:
-    """Machine code of the step, if that pays; and why there is none, a sentence that begins with a space."""
-    if library(states) != "numpy":
-        return None, ""
-    after = task.before(range(1, states.shape[0] + 1))
-
-    def make(recording: Any) -> Any:
-        from .._recorded.native.lagged import LaggedLoop  # noqa: PLC0415 - slow to import
-
-        return LaggedLoop(recording, task.rows)
-
-    compiler = Compiler(task.step, states, after, task.arrays.steps, task.options.compiles, make)
-    code = compiler.code(inf if task.options.compiles else seconds)
-    return code, compiler.remark
+def _companions(task: Lagged, steps: int) -> Solution:
+    """The first steps with a companion state before each; raises `MemoryError` if there is no room for them."""
+    y, start = task.trajectory, together(task.extended[: task.rows, ...])
+    check_fits(y.shape[0], tuple(start.shape), start)
+    states = task.before(range(1, y.shape[0] + 1))
+    return _solution(task, task.step, start, states, steps)
 
 
-def _by_code(task: Lagged, code: Code, begin: int, report: Callable[[int], None] | None) -> int | None:
-    """
-    All steps from `begin` on by machine code: the first one whose state is not finite, or their number.
+def _narrow(task: Lagged, steps: int) -> Solution:
+    """The same with the states of the lags alone before each step."""
+    companion, rows, extended = task.companion, task.rows, task.extended
+    y, xp, more = task.trajectory, task.arrays.xp, companion.n * (len(companion.lags) - 1)
+    count = y.shape[0]
+    check_fits(2 * count, (*y.shape[1:-1], more + companion.n), y)
+    states = xp.concat([extended[rows - lag : rows - lag + count + 1, ...] for lag in companion.lags], axis=-1)
+    after = xp.concat([y, xp.zeros((*y.shape[:-1], more), dtype=y.dtype)], axis=-1)
+    step = Step(Narrow(companion), task.step.x, task.step.args, None, DENSE, xp)
+    return _solution(task, step, states[0, ...], states[1:, ...], steps, after)
 
-    The function decides whether the trajectory ends there. None if it contradicts the code.
-    """
-    steps, by_function, start = task.arrays.steps, 1, begin
-    while begin < steps:
-        if code.loop.run(None, code.inputs, task.extended, begin, steps, report):
-            break
-        if (bad := first_not_finite(task.trajectory, begin, steps)) == steps:
-            break
-        begin = min(bad + by_function, steps)
-        last = lagged_loop(task.step, task.companion, task.extended, bad, begin)
-        by_function *= 2
-        if last < begin:
-            steps = last
-    times = sorted({start, *(t for t in spread(steps, SAMPLE) if start <= t)} - {steps}) if start < steps else []
-    if times and unlike_function(task.step, times, task.before(times), task.before([t + 1 for t in times])):
-        if code.recording is not None:
-            forget(code.recording)
-        return None
-    return steps
+
+def _solution(
+    task: Lagged, step: Step, start: Array, states: Array, steps: int, after: Array | None = None
+) -> Solution:  # fmt: skip
+    options = task.options
+    stacks = options.method != "sequential"
+    return Solution(
+        step, start, states, steps, task.tolerance, stacks=stacks, compiles=options.compiles, after=after
+    )  # fmt: skip
 
 
 def _concluded(task: Lagged, reached: int, reason: str, *, compiled: bool) -> LaggedResult:
     """The result of a loop that ended at the step `reached`."""
     trouble = None if compiled or task.options.method == "sequential" else _trouble(task, reached)
     record = Record(looped=reached, reached=reached)
-    deferred = Deferred(partial(task.solution, reached))
-    found = build_result(
-        task.step, task.trajectory, record, deferred, reason, 0, trouble, compiled=compiled, advised=False
-    )
+    companions = Deferred(partial(_companions, task, reached))
+    narrow = is_spared(task.companion) and reached > 0
+    own = Deferred(partial(_narrow, task, reached)) if narrow else companions
+    found = build_result(task.step, task.trajectory, record, own, reason, 0, trouble, compiled=compiled, advised=False)
     if trouble is not None:
         warnings.warn(found.message, NondeterministicStepWarning, stacklevel=5)
-    return _with_lags(found, task.companion.lags)
+    return _with_lags(found, task.companion.lags, _companions=companions)
 
 
 def _trouble(task: Lagged, reached: int) -> Finding | None:
@@ -254,5 +210,5 @@ def _of_companion(found: RecurrenceResult, companion: Companion) -> LaggedResult
 def _with_lags(found: RecurrenceResult, lags: Lags, **fields: Any) -> LaggedResult:
     """A result with the methods of one with lags."""
     result = object.__new__(LaggedResult)
-    result.__dict__.update({**found.__dict__, **fields, "lags": lags})
+    result.__dict__.update({"_companions": found._solution, **found.__dict__, **fields, "lags": lags})
     return result

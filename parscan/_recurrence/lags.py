@@ -64,6 +64,47 @@ class Companion:
         return tuple(z[..., (first - lag) * n : (first - lag + 1) * n] for lag in self.lags)
 
 
+MOST = 16
+"""Numbers of the last states together up to which derivatives are those of the companion recurrence."""
+
+
+def is_spared(companion: Companion) -> bool:
+    """Whether derivatives by the states of the lags alone are worth it: they are fewer numbers than the last states."""
+    last, own = max(companion.lags) * companion.n, len(companion.lags) * companion.n
+    return last > MOST and own * companion.n <= last
+
+
+@dataclass(frozen=True, eq=False)
+class Narrow:
+    """
+    The step as a function of the states of its lags alone, side by side, in their order.
+
+    It gives the new state, and zeros in place of the others, so that its derivatives are square matrices.
+    """
+
+    companion: Companion
+
+    @property
+    def __code__(self) -> Any:
+        """The user's."""
+        return self.companion.__code__
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        """The user's, with the names of parameters."""
+        return self.companion.__signature__
+
+    def __call__(self, w: Array, *rest: Any) -> Array:
+        """The new state, and zeros."""
+        value, xp = self.companion.step(self.states(w), *rest), self.companion.xp
+        return xp.concat([value, xp.zeros_like(w[..., self.companion.n :])], axis=-1)
+
+    def states(self, w: Array) -> tuple[Array, ...]:
+        """The states of the lags, which the user's step takes."""
+        n = self.companion.n
+        return tuple(w[..., k * n : (k + 1) * n] for k in range(len(self.companion.lags)))
+
+
 def as_lags(lags: Any) -> Lags:
     """Check the lags."""
     if not isinstance(lags, tuple | list):

@@ -221,14 +221,15 @@ def p_step(states, x, p):
 P = {"a": 0.6, "b": np.array([0.3, 0.1])}
 
 
-@pytest.fixture(params=[(method, compiles, batch) for method in ("auto", "newton") for compiles in (None, True, False)
-                        for batch in ((), (3,))])  # fmt: skip
+@pytest.fixture(params=[(method, compiles, batch, lags) for method in ("auto", "newton")
+                        for compiles in (None, True, False) for batch in ((), (3,)) for lags in ((1, 4), (20, 1))
+                        if method == "auto" or lags == (1, 4)])  # fmt: skip
 def solved(request):
-    method, compiles, batch = request.param
-    x, y0 = data(60, (*batch, 2), 4)
+    method, compiles, batch, lags = request.param
+    x, y0 = data(60, (*batch, 2), max(lags))
 
     def solve(y0=y0, x=x, p=P):
-        return parscan.solve_recurrence(p_step, y0, x, lags=(1, 4), args=(p,), method=method, compile=compiles)
+        return parscan.solve_recurrence(p_step, y0, x, lags=lags, args=(p,), method=method, compile=compiles)
 
     return solve, y0, x
 
@@ -289,7 +290,7 @@ def test_tangents_and_jacobians(solved):
     slopes = [changed(lambda b: solve(p={**P, "b": b}).y, P["b"], unit) for unit in np.eye(2)]
     np.testing.assert_allclose(by_p["b"], np.stack(slopes, -1), rtol=1e-5, atol=1e-8)
     assert by_p["a"].shape == sol.y.shape
-    assert by_start.shape == (*sol.y.shape, 4, 2)
+    assert by_start.shape == (*sol.y.shape, *y0.shape[:: len(y0.shape) - 1])
     moved = np.einsum("t...ijk,j...k->t...i", by_start, by_y0)
     np.testing.assert_allclose(moved, expected[1], rtol=1e-5, atol=1e-8)
 

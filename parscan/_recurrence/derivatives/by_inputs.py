@@ -37,7 +37,7 @@ def _of_input(solution: Solution, states: Array, parts: list[Array], position: i
     result, sizes, largest = xp.zeros_like(flat), step_sizes(flat, power=POWER), size_of(y)
     larger = xp.maximum(sizes, xp.full_like(sizes, 0.1 * largest * machine_epsilon(y.dtype) ** POWER))
 
-    adjoint, share, base = conjugate(states), curved(machine_epsilon(y.dtype)), solution.trajectory[times, ...]
+    adjoint, share, base = conjugate(states), curved(machine_epsilon(y.dtype)), solution.after[times, ...]
 
     def slopes(column: int, unit: complex, size: Array) -> tuple[Array, Callable[[], Array], Array]:
         after, ends = [], []

@@ -46,7 +46,7 @@ def jacobian(solution: Solution, params: Any) -> Tree:
         return split(chosen, step.args, _by_code(solution, chosen), n)
     if START in chosen.keys and solution.y0.ndim > 1 and Jacobians(solution).are_together:
         raise RuntimeError(COUPLED)
-    forcing = _forcing(solution, chosen)
+    forcing = forcing_by(solution, chosen)
     start = starts(chosen, step.args, solution.y0)
     xp, y0 = array_namespace(start), solution.y0
     start = xp.broadcast_to(start.T, (*y0.shape, start.shape[0]))
@@ -134,7 +134,7 @@ def _differs(program: Program, state: Array, given: list[Array], out: Array) -> 
         return bool(xp.any(apart(xp, out[places, ...], expected)))
 
 
-def _forcing(solution: Solution, chosen: Chosen) -> Array:
+def forcing_by(solution: Solution, chosen: Chosen) -> Array:
     """The derivatives `(T, *batch, n, k)` of all steps by the parameters; zero for the start."""
     y, step = solution.trajectory, solution.step
     xp, parts = array_namespace(y), []

@@ -72,7 +72,7 @@ class Jacobians:
         with quiet():
             if self.source == BY_JAC:
                 return step.jacobian(states, times)
-            after = self._solution.trajectory[times, ...]
+            after = self._solution.after[times, ...]
             return central(lambda y: copy(step(copy(y), times)), states, self.structure, self._typical, after)
 
     def stretches(self, steps: int, vectors: int) -> list[tuple[int, int]]:

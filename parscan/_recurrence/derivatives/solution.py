@@ -51,15 +51,17 @@ class Solution:
     """The first `steps` of a trajectory, all finite, with the step function and the initial state.
 
     `stacks`: calls on several states are verified already. `compiles` is the user's choice whether to record the step.
+    `after` is what the step gives for the state before each step, if that is not the trajectory: see `Narrow`.
     """
 
     def __init__(
         self, step: Step, y0: Array, trajectory: Array, steps: int, tolerance: Tolerance, *, stacks: bool,
-        compiles: bool | None = None, seen: Seen | None = None,
+        compiles: bool | None = None, seen: Seen | None = None, after: Array | None = None,
     ) -> None:  # fmt: skip
         self.step = step
         self.y0 = y0
         self.trajectory = trajectory
+        self.after = trajectory if after is None else after
         self.tolerance = tolerance
         self.steps = steps if y0.size else 0  # an empty batch has nothing to evaluate
         self._stacks = stacks
@@ -115,7 +117,7 @@ class Solution:
         """Whether the step still gives a sample of this trajectory: data that it reads may have changed."""
         for times, states in self.sample():
             with quiet():
-                after, found = self.step(states, times), self.trajectory[times, ...]
+                after, found = self.step(states, times), self.after[times, ...]
                 off = apart(self.step.xp, after, found)
                 if not self.step.xp.any(off):
                     continue
@@ -232,7 +234,7 @@ class Solution:
 
     def _off(self, before: Array, times: slice) -> float:
         """Largest difference between the trajectory and the step's values for the states before."""
-        off = self.step(before, times) - self.trajectory[times, ...]
+        off = self.step(before, times) - self.after[times, ...]
         xp = array_namespace(off)
         return float(xp.max(xp.abs(off)))
 

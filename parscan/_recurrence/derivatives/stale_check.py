@@ -80,7 +80,7 @@ def _some_miss(solution: Solution, recording: Recording) -> bool:
     code = noted(recording.notes, "misses", lambda: _misses(recording))
     code.prepare(solution.steps)
     for times in (slice(0, 1), slice(1, solution.steps)):
-        found = solution.trajectory[times, ...]
+        found = solution.after[times, ...]
         states = solution.trajectory[: solution.steps - 1, ...] if times.start else solution.y0[None, ...]
         with quiet():
             flags = code(*arguments(solution, states, times), limits(solution), pairs(found))[0]
@@ -111,7 +111,7 @@ def _has_changed(solution: Solution, after: After, times: slice) -> bool:
     """Whether states after these steps are others than those of the trajectory, by more than rounding explains."""
     begin, end = times.start, times.stop
     states = solution.trajectory[begin - 1 : end - 1, ...] if begin else solution.y0[None, ...]
-    found, xp = solution.trajectory[times, ...], array_namespace(states)
+    found, xp = solution.after[times, ...], array_namespace(states)
     with quiet():
         values = after(states, times)
         if _is_near(solution, values, found):
