@@ -127,7 +127,9 @@ class LaggedResult(RecurrenceResult):
     @cached_property
     def lyapunov(self) -> float:
         """Logarithm of the growth of a small change of the last states per step."""
-        self._solved("lyapunov")
+        solution = self._solved("lyapunov")
+        if solution.steps == self.y.shape[0] and (matrices := self._blocks(solution)) is not None:
+            return sweeps.growth(matrices, self.lags, solution.compiles)
         return lyapunov(self._of_companions)
 
     def __getstate__(self) -> dict[str, Any]:

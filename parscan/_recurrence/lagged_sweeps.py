@@ -8,8 +8,9 @@ marched as any other recurrence with lags is, and no matrix is larger than that 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 
-from .._arrays.namespace import Array, Namespace, array_namespace, conjugate
+from .._arrays.namespace import Array, Namespace, array_namespace, conjugate, random_signs, smallest_normal
 from .._functions.adjoint import Adjoint
 from .._functions.step import Step
 from .arguments import DENSE, as_tolerance
@@ -18,6 +19,9 @@ from .derivatives.solution import Solution
 from .lagged_march import Lagged, march_whole
 from .lags import Companion, Lags
 from .task import Arrays, Options
+
+STRETCH, LONGEST = 1024, 1 << 16
+"""Steps after which changes are scaled, at first and at most: fewer if they grow or decay fast."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +88,30 @@ def adjoint(matrices: Array, lags: Lags, gradient: Array, compiles: bool | None)
         _marched(backwards, lags, xp.concat([xp.flip(gradient, axis=0), nothing]), nothing, compiles), axis=0
     )
     return Adjoint(xp.asarray(found[rows:, ...], copy=True), xp.asarray(found[:rows, ...], copy=True))
+
+
+def growth(matrices: Array, lags: Lags, compiles: bool | None) -> float:
+    """Logarithm of the growth per step of a random change of the first states, the largest of the batch.
+
+    It is that of almost all changes, but for a constant over the number of steps.
+    """
+    xp, steps, rows = array_namespace(matrices), matrices.shape[0], max(lags)
+    state = random_signs((rows, *matrices.shape[1:-3], matrices.shape[-1]), matrices, seed=0)
+    least, total, begin, length = smallest_normal(matrices.dtype) ** 0.5, 0.0, 0, STRETCH
+    while begin < steps:
+        end = min(begin + length, steps)
+        nothing = xp.zeros((end - begin, *state.shape[1:]), dtype=state.dtype)
+        found = _marched(matrices[begin:end, ...], lags, nothing, state, compiles)
+        last = xp.concat([state, xp.reshape(found, nothing.shape)])[-rows:, ...]
+        sizes = xp.max(xp.abs(last), axis=(0, -1), keepdims=True)
+        if length > 1 and not bool(xp.all((sizes > least) & xp.isfinite(sizes))):
+            length //= 2
+            continue
+        if not bool(xp.all(sizes > 0)):
+            return -inf
+        total, state = total + xp.log(sizes), last / sizes
+        begin, length = end, min(2 * length, LONGEST)
+    return float(xp.max(total)) / steps
 
 
 def _marched(matrices: Array, lags: Lags, offsets: Array, start: Array, compiles: bool | None) -> Array:

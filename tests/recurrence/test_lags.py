@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import parscan
 from parscan._recurrence import lagged
+from parscan._recurrence import lags as lags_module
 from parscan.warnings import NondeterministicStepWarning
 
 METHODS = "auto", "sequential", "newton", "quasi-newton", "jacobi", "elk"
@@ -304,11 +305,23 @@ def test_growth_and_residual():
     assert "exact" in found.derivatives
 
 
-def test_complex_adjoint():
-    x, y0 = data(50, (2,), 3, "complex128")
+@pytest.mark.parametrize(("scale", "steps"), [(1.0, 30_000), (0.2, 3000), (2.0, 3000), (0.0, 100)])
+def test_growth_of_long_lags(scale, steps):
+    """Without products of large matrices, also where changes grow or decay fast."""
+    found = parscan.solve_recurrence(
+        lambda s: scale * (0.5 * np.sin(s[1]) + 0.6 * np.sin(s[0])), np.zeros((25, 3, 1)), length=steps, lags=(1, 25)
+    )
+    root = max(abs(np.roots([1, -0.6 * scale, *[0] * 23, -0.5 * scale])))
+    with np.errstate(divide="ignore"):
+        assert found.lyapunov == pytest.approx(np.log(root), abs=20 / steps)
+
+
+@pytest.mark.parametrize("lags", [(1, 3), (1, 25)])
+def test_complex_adjoint(lags):
+    x, y0 = data(50, (2,), max(lags), "complex128")
 
     def solve(y0):
-        return parscan.solve_recurrence(lambda s, x: 0.4j * s[0] * s[1] + x, y0, x, lags=(1, 3))
+        return parscan.solve_recurrence(lambda s, x: 0.4j * s[0] * s[1] + x, y0, x, lags=lags)
 
     sol = solve(y0)
     weights, direction = x * (1 - 2j), y0[::-1] * 1j
@@ -317,9 +330,40 @@ def test_complex_adjoint():
     np.testing.assert_allclose(found, by_difference, rtol=1e-6)
 
 
-def test_changed_trajectories_are_told():
-    x, y0 = data(60, (2,), 5)
-    found = parscan.solve_recurrence(coupled, y0, x, lags=(5, 2), args=(0.7,))
+@pytest.mark.parametrize("lags", [(5, 2), (30, 2)])
+def test_derivatives_of_members_that_depend_on_each_other(lags):
+    x, y0 = data(50, (3, 1), max(lags))
+
+    def solve(y0):
+        return parscan.solve_recurrence(
+            lambda s, x: 0.5 * np.tanh(s[0]) + 0.2 * np.mean(s[1], axis=-2, keepdims=True) + x, y0, x, lags=lags
+        )
+
+    sol, weights = solve(y0), np.cos(x)
+    by_difference = changed(lambda v: np.sum(weights * solve(v).y), y0, y0[::-1])
+    np.testing.assert_allclose(np.sum(sol.gradient(weights, "y0") * y0[::-1]), by_difference, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "complex64"])
+def test_derivatives_of_long_lags_are_those_of_companion_states(dtype, monkeypatch):
+    x, y0 = data(90, (3, 2), 20, dtype)
+
+    def found():
+        sol = parscan.solve_recurrence(coupled, y0, x, lags=(20, 3), args=(0.7,))
+        forcing = np.stack([x, x[::-1]], -1)
+        whole = sol.adjoint(x)
+        return whole.states, whole.y0, sol.tangent(forcing, y0), sol.jacobian(("y0", 0))[0], sol.gradient(x, "x")
+
+    narrow = found()
+    monkeypatch.setattr(lags_module, "MOST", 10**6)
+    for one, other in zip(narrow, found(), strict=True):
+        close(one, other, dtype)
+
+
+@pytest.mark.parametrize("lags", [(5, 2), (30, 2)])
+def test_changed_trajectories_are_told(lags):
+    x, y0 = data(60, (2,), max(lags))
+    found = parscan.solve_recurrence(coupled, y0, x, lags=lags, args=(0.7,))
     found.y[10] += 1
     with pytest.raises(RuntimeError, match="no longer gives"):
         found.adjoint(np.ones_like(found.y))
