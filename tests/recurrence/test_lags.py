@@ -360,6 +360,35 @@ def test_derivatives_of_long_lags_are_those_of_companion_states(dtype, monkeypat
         close(one, other, dtype)
 
 
+def on_other_arrays(xp, to_numpy, lags, method):
+    x, y0 = data(60, (2, 2), max(lags))
+
+    def step(states, x, a):
+        return a * 0.5 * states[0] * states[1] + x
+
+    sol = parscan.solve_recurrence(step, xp.asarray(y0), xp.asarray(x), lags=lags, args=(0.7,), method=method)
+    expected = parscan.solve_recurrence(step, y0, x, lags=lags, args=(0.7,), method="sequential")
+    assert type(sol.y) is type(xp.asarray(y0))
+    close(to_numpy(sol.y), expected.y)
+    params = 0, "y0", "x"
+    for one, other in zip(sol.gradient(xp.asarray(x), params), expected.gradient(x, params), strict=True):
+        np.testing.assert_allclose(to_numpy(one), other, rtol=1e-7, atol=1e-9)
+    found = sol.tangent(xp.asarray(x), xp.asarray(y0)), *sol.jacobian((0, "y0"))
+    for one, other in zip(found, (expected.tangent(x, y0), *expected.jacobian((0, "y0"))), strict=True):
+        np.testing.assert_allclose(to_numpy(one), other, rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize(("lags", "method"), [((1, 3), "auto"), ((1, 3), "newton"), ((40, 2), "auto")])
+def test_any_array_library(lags, method):
+    xp = pytest.importorskip("array_api_strict")
+    on_other_arrays(xp, np.asarray, lags, method)
+
+
+@pytest.mark.parametrize(("lags", "method"), [((1, 3), "newton"), ((1, 3), "sequential"), ((40, 2), "auto")])
+def test_arrays_of_a_device(cp, lags, method):
+    on_other_arrays(cp, lambda one: cp.asnumpy(one) if isinstance(one, cp.ndarray) else one, lags, method)
+
+
 @pytest.mark.parametrize("lags", [(5, 2), (30, 2)])
 def test_changed_trajectories_are_told(lags):
     x, y0 = data(60, (2,), max(lags))
