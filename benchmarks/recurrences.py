@@ -158,9 +158,9 @@ def week(states: Any, x: Any, weights: Any) -> Any:
 
 
 def delayed(states: Any, x: Any, pace: Any) -> Any:
-    """Mackey and Glass's equation by Euler's method: a state, and a much earlier one, with noise."""
+    """Feedback that comes late: a state, and a much earlier one, with noise."""
     now, then = states
-    return now + pace * (0.2 * then / (1 + then**10) - 0.1 * now) + 1e-3 * x
+    return now + pace * (0.5 * then / (1 + then**2) - 0.6 * now) + x
 
 
 def week_by_numbers(weights: Any, x: Any) -> Any:

@@ -76,11 +76,11 @@ def solve_lagged(
     companion = Companion(step, lags, arrays.n, arrays.xp)
     options = as_options(method, max_iterations, segment_length, window, damping, compiles)
 
-    def by_companion(compiles: bool | None = options.compiles) -> LaggedResult:
+    def by_companion() -> LaggedResult:
         found = solve(
             companion, together(given), x, length=length, method=method, args=args,
             guess=_guessed(start, arrays.guess), rtol=rtol, atol=atol, max_iterations=max_iterations,
-            segment_length=segment_length, window=window, damping=damping, compile=compiles, progress=progress,
+            segment_length=segment_length, window=window, damping=damping, compile=options.compiles, progress=progress,
         )  # fmt: skip
         return _of_companion(found, companion)
 
@@ -105,7 +105,7 @@ def _is_looped(options: Options, arrays: Arrays, rows: int) -> bool:
     return library(arrays.y0) == "numpy" or rows * arrays.n > FEW_ON_DEVICE
 
 
-def _looped(task: Lagged, report: Report | None, by_companion: Callable[[bool], LaggedResult]) -> LaggedResult:
+def _looped(task: Lagged, report: Report | None, by_companion: Callable[[], LaggedResult]) -> LaggedResult:
     """The loop, by machine code where that pays; without, `auto` leaves long loops to the companion recurrence."""
     steps, options = task.arrays.steps, task.options
     on = None if report is None else partial(report, method="sequential", window=1, iterations=0, correction=None)
@@ -122,7 +122,7 @@ def _looped(task: Lagged, report: Report | None, by_companion: Callable[[bool], 
             return _concluded(task, end, _told(options, AS_RECORDED) or BY_CODE, compiled=True)
         remark = f" {WITHDRAWN}"
     elif options.method == "auto" and seconds > WORTH_RECORDING and _are_few(states):
-        return by_companion(False)
+        return by_companion()
     end = lagged_loop(task.step, task.companion, task.extended, first, steps, on)
     why = SHORT if seconds <= WORTH_RECORDING else WIDE
     return _concluded(task, end, f"{_told(options, why)}{remark}".strip(), compiled=False)

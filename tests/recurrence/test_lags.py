@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import parscan
-from parscan._recurrence import lagged
+from parscan._recurrence import lagged, lagged_march
 from parscan._recurrence import lags as lags_module
 from parscan.warnings import NondeterministicStepWarning
 
@@ -171,7 +171,7 @@ def test_states_that_are_not_finite_end_the_trajectory(compiles):
 
 def test_wrong_machine_code_is_withdrawn(monkeypatch):
     x, y0 = data(500, (2,), 5)
-    monkeypatch.setattr(lagged, "unlike_function", lambda *_: True)
+    monkeypatch.setattr(lagged_march, "unlike_function", lambda *_: True)
     found = parscan.solve_recurrence(coupled, y0, x, lags=(5, 2), args=(0.7,), compile=True)
     assert not found.compiled
     assert "computed again" in found.decisions[0]

@@ -72,19 +72,14 @@ class LaggedLoop:
             out[begin : begin + self._lags] = state
         rows = as_pairs(out)
         others = [_rows(*pair) for pair in zip(inputs, self.program.arguments[1:], strict=True)]
-        row = rows.strides[0]
-        first = where(rows)
-        places = array("q", [first + begin * row, row, 0])
-        for one in others:
-            places += array("q", [where(one) + begin * one.strides[0], one.strides[0], 0])
-        places += array("q", [first + (begin + self._lags) * row, row, 0])
-        strides = places[1::3]
-        memory, most = self._code.memory(), max(FEWEST, AT_A_TIME // max(prod(out.shape[1:]), 1))
+        places = _places([rows[begin:], *(one[begin:] for one in others), rows[self._lags + begin :]])
+        strides, memory = places[1::3], self._code.memory()
+        most = max(FEWEST, AT_A_TIME // max(prod(out.shape[1:]), 1))
         run, start = self._code.on(memory), places.buffer_info()[0]
         for now in range(begin, end, most):
             last = min(now + most, end)
             run(start, last - now)
-            if not _is_finite(rows[self._lags + now : self._lags + last]):
+            if not np.isfinite(rows[self._lags + now : self._lags + last]).all():
                 return False
             for k, stride in enumerate(strides):
                 places[3 * k] += (last - now) * stride
@@ -94,12 +89,14 @@ class LaggedLoop:
 
     def each(self, states: Any, inputs: Sequence[Any], out: Any) -> None:
         """Evaluate one step of the companion recurrence from each of some of its states."""
-        batch, p = states.shape[1:-1], self._lags
-        for k in range(len(out)):
-            before = np.moveaxis(states[k].reshape(*batch, p, -1), -2, 0)
-            rows = np.ascontiguousarray(np.concatenate([before, before[:1]]))
-            self.run(None, [one[k : k + 1] for one in inputs], rows, 0, 1)
-            out[k] = np.moveaxis(rows[1:], 0, -2).reshape(out[k].shape)
+        count, *batch, width = states.shape
+        before = np.ascontiguousarray(np.moveaxis(states.reshape(count, *batch, self._lags, -1), -2, 1))
+        n = width // self._lags
+        after = np.empty((count, *batch, n), dtype=states.dtype)
+        others = [_rows(*pair) for pair in zip(inputs, self.program.arguments[1:], strict=True)]
+        places, memory = _places([as_pairs(before), *others, as_pairs(after)]), self._code.memory()
+        self._code.on(memory)(places.buffer_info()[0], count)
+        out[..., :-n], out[..., -n:] = states[..., n:], after
 
 
 def windowed(recording: Recording, lags: int) -> Program:
@@ -132,6 +129,6 @@ def _rows(given: Any, argument: Argument) -> Any:
     return np.ascontiguousarray(given, dtype=argument.dtype)
 
 
-def _is_finite(rows: Any) -> bool:
-    """Whether no number is infinite or NaN."""
-    return bool(np.isfinite(rows).all())
+def _places(arrays: Sequence[Any]) -> array[int]:
+    """The integers that a kernel takes of arrays: their addresses, and the bytes from row to row."""
+    return array("q", [number for one in arrays for number in (where(one), one.strides[0], 0)])
