@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import inf
 
+from .._arrays.memory import check_fits
 from .._arrays.namespace import Array, Namespace, array_namespace, conjugate, random_signs, smallest_normal
 from .._functions.adjoint import Adjoint
 from .._functions.step import Step
@@ -47,7 +48,9 @@ def blocks(solution: Solution, lags: Lags) -> Array | None:
         return None
     xp, steps = array_namespace(solution.y0), solution.trajectory.shape[0]
     n = solution.y0.shape[-1] // count
-    found = xp.empty((steps, *solution.y0.shape[:-1], count, n, n), dtype=solution.y0.dtype)
+    shape = (*solution.y0.shape[:-1], count, n, n)
+    check_fits(steps, shape, solution.y0)
+    found = xp.empty((steps, *shape), dtype=solution.y0.dtype)
     for begin, end in jacobians.stretches(steps, 1):
         rows = jacobians.structure.to_dense(jacobians.of_steps(begin, end))[..., :n, :]
         parts = [rows[..., k * n : (k + 1) * n] for k in range(count)]
@@ -120,6 +123,7 @@ def _marched(matrices: Array, lags: Lags, offsets: Array, start: Array, compiles
     batch = matrices.shape[1:-3]
     columns = offsets.shape[-1] if offsets.ndim == len(batch) + 3 else 1
     flat = (*batch, n * columns)
+    check_fits(steps + rows, flat, matrices)
     first, given = xp.reshape(start, (rows, *flat)), xp.reshape(offsets, (steps, *flat))
     extended = xp.concat([first, xp.empty((steps, *flat), dtype=first.dtype)])
     x = (matrices, given)

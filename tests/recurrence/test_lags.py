@@ -116,6 +116,46 @@ def test_one_lag_is_no_lags(method):
     assert found.adjoint(np.ones_like(found.y)).y0.shape == (1, 3)
 
 
+@settings(max_examples=25, deadline=None)
+@given(
+    first=st.integers(1, 40),
+    lags=st.permutations([1, 3, 8]),
+    compiles=st.sampled_from([True, False]),
+    seed=st.integers(0, 9),
+)
+def test_a_solve_goes_on_from_the_last_states(first, lags, compiles, seed):
+    x, y0 = data(60, (2, 1), 8, seed=seed)
+
+    def step(states, x, order):
+        one, three, eight = (states[k] for k in order)
+        return 0.5 * np.tanh(one) - 0.3 * three * eight + x
+
+    def solve(y0, x):
+        order = [lags.index(lag) for lag in (1, 3, 8)]
+        return parscan.solve_recurrence(step, y0, x, lags=tuple(lags), args=(order,), compile=compiles).y
+
+    whole = solve(y0, x)
+    before = solve(y0, x[:first])
+    after = solve(np.concatenate([y0, before])[-8:], x[first:])
+    close(np.concatenate([before, after]), whole)  # the first steps are calls, with another rounding
+
+
+def test_what_does_not_fit_into_memory_is_told(limit_memory):
+    x, y0 = data(1000, (1,), 400)
+
+    def solve():
+        return parscan.solve_recurrence(lambda s, x: 0.5 * s[1] + x, y0, x, lags=(1, 400))
+
+    sol = solve()
+    limit_memory(free=1e5, unasked=0)  # less than companion states, or all derivatives, take
+    assert solve().success
+    limit_memory(free=1e3, unasked=0)
+    with pytest.raises(MemoryError):
+        solve()
+    with pytest.raises(MemoryError):
+        sol.adjoint(np.ones_like(sol.y))
+
+
 def test_inputs_of_several_arrays_and_none():
     x, y0 = data(200, (2,), 3)
 
