@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from .._engine.march import Record
 from .._engine.termination import Termination
+from .._reporting.place import users_level
 from ..warnings import SlowConvergenceWarning
 
 MANY_ITERATIONS = 50
@@ -51,4 +52,5 @@ def warn_if_slow(method: str, record: Record, steps: int, jumps: Callable[[], bo
         trouble = f"it took up to {most} iterations in a window"
     else:
         return
-    warnings.warn(f'method="{method}": {trouble}; {advice(record, jumps)}.', SlowConvergenceWarning, stacklevel=4)
+    text = f'method="{method}": {trouble}; {advice(record, jumps)}.'
+    warnings.warn(text, SlowConvergenceWarning, stacklevel=users_level())

@@ -12,6 +12,7 @@ from .._arrays.memory import check_fits
 from .._arrays.namespace import Array, array_namespace, contiguous, is_whole, library
 from .._engine.march import Record
 from .._functions.step import Step
+from .._reporting.place import users_level
 from .._reporting.progress import Report, check_watcher, watch
 from .._reporting.result_base import Deferred
 from ..warnings import NondeterministicStepWarning
@@ -177,7 +178,7 @@ def _concluded(task: Lagged, reached: int, reason: str, *, compiled: bool) -> La
     own = Deferred(partial(_narrow, task, reached)) if narrow else companions
     found = build_result(task.step, task.trajectory, record, own, reason, 0, trouble, compiled=compiled, advised=False)
     if trouble is not None:
-        warnings.warn(found.message, NondeterministicStepWarning, stacklevel=5)
+        warnings.warn(found.message, NondeterministicStepWarning, stacklevel=users_level())
     return _with_lags(found, task.companion.lags, _companions=companions)
 
 

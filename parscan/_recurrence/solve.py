@@ -12,6 +12,7 @@ from .._engine.march import Plan, Record, looped, march
 from .._functions.step import SMALL, Step
 from .._linalg.dense import Dense
 from .._linalg.structure import Structure
+from .._reporting.place import users_level
 from .._reporting.progress import Report, Watcher, check_watcher, watch
 from ..warnings import NondeterministicStepWarning
 from .advice import warn_if_slow
@@ -315,7 +316,7 @@ def _conclude(
     result = build_result(step, trajectory, record, found, choice.reason, length, trouble, compiled=compiled,
                           advised=advised, linearised=linearised)  # fmt: skip
     if isinstance(trouble, Finding):
-        warnings.warn(result.message, NondeterministicStepWarning, stacklevel=3)
+        warnings.warn(result.message, NondeterministicStepWarning, stacklevel=users_level())
     elif choice.methods and method != "auto" and result.success:
         warn_if_slow(method, record, task.steps, lambda: found.jumps)
     return result

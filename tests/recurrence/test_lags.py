@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import parscan
 from parscan._recurrence import lagged, lagged_march
 from parscan._recurrence import lags as lags_module
-from parscan.warnings import NondeterministicStepWarning
+from parscan.warnings import NondeterministicStepWarning, SlowConvergenceWarning
 
 METHODS = "auto", "sequential", "newton", "quasi-newton", "jacobi", "elk"
 
@@ -244,6 +244,17 @@ def test_steps_without_machine_code_are_left_to_parallel_methods_if_states_are_f
     assert (found.method == "sequential") == (few == 0)
     assert ("copy many numbers" in found.decisions[0]) == (few == 0)
     close(found.y, looped(coupled, y0, x, (5, 2), (0.7,)))
+
+
+def test_warnings_point_to_the_line_of_the_user(monkeypatch):
+    monkeypatch.setattr(lagged, "FEW", 0)
+    with pytest.warns(SlowConvergenceWarning) as slow:
+        parscan.solve_recurrence(
+            lambda s: 0.999 * s[0] + 0.0005 * s[1], np.ones((3, 1)), length=900, lags=(1, 3), method="jacobi"
+        )
+    with pytest.warns(NondeterministicStepWarning) as wrong:
+        parscan.solve_recurrence(lambda s: 0.5 * s[1] + (len(s[0]) > 20), np.ones((2, 1)), length=120, lags=(1, 2))
+    assert {one.filename for one in (*slow, *wrong)} == {__file__}
 
 
 # Derivatives
