@@ -151,7 +151,7 @@ IN_MEMORY = {
     "a step too many": [(r"icmp slt i64 (%i\w+), (%v\w+)", r"icmp sle i64 \1, \2")],
     "no mask of the last segment": [SHORTER],
     "stride of states": [("%out_sequence", "%out_element")],
-    "stride of products": [("%products_element", "%products_sequence")],
+    "stride of products": [("%products_sequence", "%products_element")],  # within the memory around arrays
     "stride of inputs": [("%x0_step", "%x0_sequence")],
     "states that do not advance": [
         (r"(call void @recorded_step\(ptr %table, ptr %\w+), ptr (%\w+)", r"\1, ptr %start")
