@@ -186,6 +186,7 @@ def test_libraries_stay_where_they_belong():
         "_ivp/sequential/pieces.py",
         "_ivp/sequential/pulses.py",
         "_ivp/sequential/scipy_solvers.py",
+        "_ivp/sequential/solved.py",
         "_recurrence/checks/check_jacobian.py",
         "_recurrence/linear.py",
         "_linalg/solve.py",

@@ -123,7 +123,7 @@ def checked(
     most, longest = TIMES * course.nfev + CALLS, _longest(found)
     looser = _tried(solve, replace(found.choice.scaled(LOOSER), longest=longest), most)
     if looser is not None:
-        found = replace(found, error=_apart(problem, course, looser) / GAIN)
+        found = replace(found, error=apart(problem, course, looser) / GAIN)
         add_counts(course, looser)
     wanted = BAD if _chatters(found) else WANTED
     for _ in range(0 if is_kept else FURTHER):
@@ -138,7 +138,7 @@ def checked(
         if other is None:
             break
         add_counts(other, found.course)
-        found = Checked(other, tighter, _apart(problem, other, found.course) / GAIN)
+        found = Checked(other, tighter, apart(problem, other, found.course) / GAIN)
     return replace(found, is_unknown=isnan(found.error))
 
 
@@ -169,7 +169,7 @@ def add_counts(course: Course, other: Course) -> None:
     course.nfev, course.njev, course.nlu = course.nfev + other.nfev, course.njev + other.njev, course.nlu + other.nlu
 
 
-def _apart(problem: Problem, course: Course, other: Course) -> float:
+def apart(problem: Problem, course: Course, other: Course) -> float:
     """Largest difference of a component at the end, or at a time of the output, in tolerances."""
     if course.ending is not other.ending:
         return inf

@@ -19,6 +19,7 @@ from ..core.failures import NOT_FINITE, PATIENCE, TOO_SMALL, is_no_step, surely_
 from ..core.pace import LAST, STEPS, Pace
 from ..core.watched import Reached
 from ..output.events import SAMPLES, SUBSAMPLES, Watch, with_beginning
+from .solved import UNSOLVED
 
 OF_ENDLESS = 32
 """If the span has no end, events are evaluated at the ends of this many parts of each step."""
@@ -42,13 +43,15 @@ class Reading:
     """How to read and when to stop a solver.
 
     `state(y)` is the problem's state, `piece(solver)` the polynomial of the last step. The solver's time is the time
-    since `origin`. `starts_anew`: the solver ends where its steps stay short, and one of the same kind begins there.
+    since `origin`. `is_solved` tells whether the last step solves its equations. `starts_anew`: the solver ends where
+    its steps stay short, and one of the same kind begins there.
     """
 
     pace: Pace
     state: Callable[[Array], Array]
     piece: Callable[[Any], Any]
     is_stiff: Callable[[Any], bool] | None = None
+    is_solved: Callable[[Any], bool] | None = None
     most_steps: float = inf
     origin: float = 0.0
     rtol: float = 0.0
@@ -125,7 +128,11 @@ class Course:
             return self._ended(NOT_FINITE)
         step, nodes, states, origin = solver.step, self.nodes, self.states, reading.origin
         reached = self.reached or _untold
-        watched = reading.is_stiff is not None or min(reading.most_steps, self.most_calls) < inf
+        watched = (
+            reading.is_stiff is not None
+            or reading.is_solved is not None
+            or min(reading.most_steps, self.most_calls) < inf
+        )
         shortest = SHORT * ulp(reading.origin + solver.t_bound) if reading.origin else 0.0
         long = surely_a_step(nodes[-1], reading.origin + solver.t_bound)
         taken = 0
@@ -170,7 +177,9 @@ class Course:
         return None
 
     def _no_headway(self, solver: Any, reading: Reading, status: str, taken: int) -> Termination | None:
-        """The reason to end after `taken` steps, if the solver has finished or makes no headway."""
+        """The reason to end after `taken` steps, if the solver has finished, is wrong or makes no headway."""
+        if reading.is_solved is not None and not reading.is_solved(solver):
+            return self._ended(UNSOLVED)
         if status == "finished":
             return Termination.FINISHED
         if taken >= reading.most_steps or self.nfev + solver.nfev > self.most_calls:

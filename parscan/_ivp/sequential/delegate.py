@@ -32,13 +32,12 @@ from .course import Course
 from .growth import may_grow
 from .on_mesh import retrace
 from .pieces import Converted, rounded
-from .pulses import MISSED, Look
+from .pulses import PASSED_OVER, Look
 from .scipy_solvers import class_of, make, name_of
+from .solved import UNSOLVED
 
 LAST = 32
 """Number of nodes before a failure between which jumps are searched."""
-
-PASSED_OVER = Failure(Termination.INACCURATE, "the steps passed over a pulse of `fun`")
 
 MOST_STEPS = 2000
 """Number of steps after a failure in which values that are not finite are searched."""
@@ -86,8 +85,8 @@ def delegate(
         failure = _failure(course, course.failure, problem, within)
     elif choice.is_sampled and not failure:
         failure = _of_few_steps(found, look)
-    elif look.missed > MISSED and not failure:
-        failure = PASSED_OVER
+    elif not failure:
+        failure = look.failure
     course.nfev += look.calls
     scale = Scale(problem.rtols, problem.atol)
     derivatives = Derivatives(lambda: retrace(evaluation, course.steps(problem.y0.dtype)), scale)
@@ -154,7 +153,7 @@ def _options(options: dict[str, Any], length: float, *, is_first: bool) -> dict[
 def _failure(course: Course, failure: Failure, problem: Problem, rhs: RightHandSide) -> Failure:
     """Why the solution ends early: the failure of the solver, or its cause if that is a jump or a value not finite."""
     failure = replace(failure, words=failure.words.rstrip("."))
-    if course.ending not in (Termination.TOO_SMALL, Termination.FAILED):
+    if course.ending not in (Termination.TOO_SMALL, Termination.FAILED) or course.failure == UNSOLVED:
         return failure
     last = list(zip(course.nodes[-LAST:], course.states[-LAST:], strict=True))
     with quiet():

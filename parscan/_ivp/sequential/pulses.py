@@ -6,15 +6,18 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cache
+from math import inf
 from typing import TypeAlias
 
 import numpy as np
 
 from ..._arrays.namespace import Array, quiet
+from ..._engine.termination import Failure, Termination
 from ..._functions.evaluators import STACKED
 from ..._functions.reads import reads_first
 from ..core.evaluation import Evaluation
 from ..core.problem import Problem
+from .checked import add_counts, apart
 from .course import Course
 
 EVERYWHERE, SAMPLES = 4096, 400
@@ -51,8 +54,17 @@ TINY = float(np.finfo(float).tiny)
 MOST, LOOKS = 512, 8
 """Largest number of places at which a solver stops, and how often they are looked for: some are behind others."""
 
+DEAR, FEW = 2, 50_000
+"""
+Calls of further solves, in those of the first one, and in all, after which no more places are looked for: where `fun`
+has kinks everywhere, each solve passes over others.
+"""
+
 MISSED = 100.0
 """Changes of the state, in tolerances, that are missed if pulses are passed over in spite of all stops."""
+
+
+PASSED_OVER = Failure(Termination.INACCURATE, "the steps passed over a pulse of `fun`")
 
 
 @dataclass
@@ -76,6 +88,8 @@ class Look:
     calls: int = 0
     missed: float = 0.0
     """What the state would change by, in tolerances, without those pulses."""
+    changed: float = inf
+    """What the last stops changed, in tolerances; infinite if more is missed with them."""
     _stacks: bool | None = field(default=None, repr=False)
 
     def stopping(self, course: Course, solve: Callable[[Problem, int], Course]) -> Course:
@@ -84,18 +98,29 @@ class Look:
 
         `solve` solves once more, a problem with so many stops. What is passed over even then is told by `missed`.
         """
+        first, self.changed, self.missed = course.nfev, inf, inf
         for number in range(LOOKS + 1):
-            places, breaks = self.places(course), self.problem.breaks
-            if not places.size or number == LOOKS:
+            before_it, breaks, places = self.missed, self.problem.breaks, self.places(course)
+            self.changed = inf if self.missed > before_it else self.changed
+            if not places.size or number == LOOKS or course.nfev - first > max(DEAR * first, FEW):
                 break
             known = places if breaks is None else np.union1d(places, breaks)
             self.problem = replace(self.problem, breaks=known)
             before, course = course, solve(self.problem, known.size)
-            course.nfev, course.njev = course.nfev + before.nfev, course.njev + before.njev
-            course.nlu += before.nlu
+            self.changed = apart(self.problem, course, before)
+            add_counts(course, before)
             if course.ending is not before.ending:
                 break
         return course
+
+    @property
+    def failure(self) -> Failure | None:
+        """Why it is no success, as pulses are passed over in spite of all stops and these change the solution."""
+        if self.missed <= MISSED or self.changed <= MISSED:
+            return None
+        if self.changed == inf:
+            return PASSED_OVER
+        return replace(PASSED_OVER, words=f"{PASSED_OVER}, and stops changed the end by {self.changed:.2g} tolerances")
 
     def places(self, course: Course) -> Array:
         """Times at which a solver is to stop, ascending; none where `fun` does not read the time."""

@@ -19,9 +19,13 @@ from ..core.stretches import Stretch
 from ..mesh.task import NOTHING
 from .course import Reading
 from .pieces import Converted, Dop853Polynomial, Polynomial, Shifted, from_parts
+from .solved import Solved
 
 EXPLICIT = ("RK23", "RK45", "DOP853")
 """SciPy's solvers that need no Jacobian, and warn if they get one."""
+
+IMPLICIT = ("BDF", "Radau")
+"""SciPy's solvers that show their Jacobian."""
 
 FAR = 1e4
 """If times are larger than this many lengths of the span, the solver's own times begin at zero: SciPy's solvers take no
@@ -83,8 +87,11 @@ def make(
         called, given = _since(called, origin), {**given, **_jacobian_since(given, origin)}
     solver = class_of(choice.method)(called, stretch.begin - origin, start, end, rtol=rtol, atol=atol, **given)
     is_stiff = _Stiff() if Termination.STIFF in choice.otherwise else None
+    is_solved = Solved() if name in IMPLICIT else None
     most = inf if choice.while_analytic and not whole else choice.most_steps
-    return solver, Reading(pace, state, polynomial, is_stiff, most, origin, float(np.min(rtol)), choice.starts > 1)
+    return solver, Reading(
+        pace, state, polynomial, is_stiff, is_solved, most, origin, float(np.min(rtol)), choice.starts > 1
+    )
 
 
 def _since(function: Callable[[float, Array], Any], origin: float) -> Callable[[float, Array], Any]:
