@@ -60,6 +60,9 @@ Calls of further solves, in those of the first one, and in all, after which no m
 has kinks everywhere, each solve passes over others.
 """
 
+CALM, CALMS = 1.0, 2
+"""So many solves in a row whose stops changed so few tolerances: what they passed over is no pulse of the solution."""
+
 MISSED = 100.0
 """Changes of the state, in tolerances, that are missed if pulses are passed over in spite of all stops."""
 
@@ -98,11 +101,13 @@ class Look:
 
         `solve` solves once more, a problem with so many stops. What is passed over even then is told by `missed`.
         """
-        first, self.changed, self.missed = course.nfev, inf, inf
+        first, calms, self.changed, self.missed = course.nfev, 0, inf, inf
         for number in range(LOOKS + 1):
             before_it, breaks, places = self.missed, self.problem.breaks, self.places(course)
             self.changed = inf if self.missed > before_it else self.changed
-            if not places.size or number == LOOKS or course.nfev - first > max(DEAR * first, FEW):
+            calms = calms + 1 if self.changed <= CALM else 0
+            is_dear = course.nfev - first > max(DEAR * first, FEW)
+            if not places.size or number == LOOKS or calms == CALMS or is_dear:
                 break
             known = places if breaks is None else np.union1d(places, breaks)
             self.problem = replace(self.problem, breaks=known)

@@ -151,3 +151,4 @@ def test_what_looks_like_pulses_and_changes_nothing_is_a_success():
     sol = solve_ivp(lambda t, y: [-1e6 * (y[0] - np.cos(t)) - np.sin(t)], (0, 10), [1.0], "BDF", rtol=1e-8, atol=1e-8)
     assert sol.success
     assert error(sol, np.cos(10), 1e-8, 1e-8) <= 10
+    assert sol.nfev <= 10_000
