@@ -27,8 +27,8 @@ def weighted(sol):
 
 
 @pytest.mark.parametrize("method", ["Radau", "Gauss", "LSODA"])
-def test_after_the_start(method, n=1):
-    times = np.append(PASSED, [0.5, 1.0])
+def test_after_the_start(method):
+    times, n = np.append(PASSED, [0.5, 1.0]), 2
     args = RATE * np.linspace(1, 2, n), np.zeros(n)
     sol = solve_ivp(smooth, (0, 1), np.ones(n), method, t_eval=times, args=args, rtol=1e-8, atol=1e-10)
     by_start = np.exp(-RATE * times)
