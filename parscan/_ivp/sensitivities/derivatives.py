@@ -170,7 +170,12 @@ class Derivatives:
                 return found if wanted.ndim else found[:, 0, ...]
         trajectory = self._trajectory
         wanted = times if at is None else _as_times(at, trajectory.solution.t)
-        trajectory = self._seen_at(wanted, trajectory)
+        seen = (
+            times
+            if at is None
+            else array_namespace(times).concat([times, wanted[None] if wanted.ndim == 0 else wanted])
+        )
+        trajectory = self._seen_at(seen, trajectory)  # the same as for all other derivatives, if it can be
         forced = None if forcing is None else Forcing(forcing, trajectory.rhs, start.shape[1] if many else None)
         found, nodes = _changes(trajectory, y, wanted, forced and _aside(forced, trajectory), start)
         if self._jumps is not None and start.size:
