@@ -9,6 +9,7 @@ from ..._functions.at_points import CODES, LARGEST
 from ..._recorded.budget import OF_SOLVER, SOLVER, NoCodeError
 from ..coarse.steps import Steps
 from ..core.problem import Problem
+from ..sensitivities.layers import graded, rates_of
 from ..sensitivities.recorded_gradient import entering
 from .discrete_adjoint import FAR, MOST, MOST_NUMBERS, Backwards, kinks_of, shorter
 from .parts import wide
@@ -37,12 +38,6 @@ SHIFT = 0.1
 """Largest difference from the solution at the end of a step, as a share of the changes in the steps beside it."""
 
 STAGES = 7
-
-RESOLVED, EARLY = 5.0, 6
-"""
-Largest product of the first step and the Jacobian with which changes of the start are followed within steps, and after
-how many steps they are damped otherwise: the error of exp(-5) between the ends of a step is 6e-5.
-"""
 
 LEAST = 1e-300
 """Absolute tolerance in place of 0."""
@@ -81,14 +76,14 @@ def on_own_steps(
     xp, (times, _), n = problem.xp, solution, steps.y.shape[1]
     width = sum(recording.arguments[number].size for number in numbers)
     _reject_long(parts * (steps.t.shape[0] - 1), n, width, (STAGES + 1) * n, longest)
-    code, given = _code(recording, numbers), _given(problem, steps, parts, parameters)
-    if longest < LONGEST:  # otherwise a mesh takes over, whose intervals are as long
-        _reject_early(recording, given, times)
+    code = _code(recording, numbers)
+    given, places = _followed(problem, recording, parameters, steps, parts, times)
+    _reject_long(given[0].shape[0] - 1, n, width, (STAGES + 1) * n, longest)
     gradients = xp.astype(xp.permute_dims(grad_y, (1, 0)), xp.float64)
     found = code(*given, times, gradients)
     if found is None:
         raise NoCodeError("has another solution on these steps")
-    _reject_others(problem, recording, parameters, steps, parts, found.states)
+    _reject_others(problem, recording, steps, given, found.states, places)
     if not (all_finite(found.adjoint) and all_finite(found.sums)):
         raise NoCodeError("has an adjoint that is not finite")
     return Backwards(given[0], found.adjoint, found.sums)
@@ -108,13 +103,13 @@ def tangents_on_own_steps(
     numbers_of = (STAGES + 1) * n * (width + 1)
     _reject_long(parts * (steps.t.shape[0] - 1), n, width, numbers_of, longest / (1 + PER_TANGENT * width))
     code = _code(recording, numbers, "by start" if by_start else "tangents")
-    given = _given(problem, steps, parts, parameters)
-    _reject_early(recording, given, times)
+    given, places = _followed(problem, recording, parameters, steps, parts, times)
+    _reject_long(given[0].shape[0] - 1, n, width, numbers_of, longest / (1 + PER_TANGENT * width))
     found = code(*given, times)
     if found is None:
         raise NoCodeError("has another solution on these steps")
     states, tangents = found
-    _reject_others(problem, recording, parameters, steps, parts, states)
+    _reject_others(problem, recording, steps, given, states, places)
     if not all_finite(tangents):
         raise NoCodeError("has tangents that are not finite")
     made: Array = tangents
@@ -133,40 +128,39 @@ def _reject_long(count: int, n: int, width: int, numbers: int, longest: float) -
             raise NoCodeError(reason)
 
 
-def _reject_early(recording: Recording, given: tuple[Any, ...], times: Array) -> None:
-    """
-    Raise if times are early in a solution that begins smoothly, with long steps, although changes of it would not.
-
-    Derivatives of such a solution change fast at first, between the ends of its steps.
-    """
-    nodes, states, parameters, _ = given
-    xp = array_namespace(nodes)
-    passed, early = xp.abs(times - nodes[0]), xp.abs(nodes[min(EARLY, nodes.shape[0] - 1)] - nodes[0])
-    if not bool(xp.any((passed > 0) & (passed <= early))):
-        return
-    size = _size_of_jacobian(recording, nodes[0], states[0, :], parameters)
-    if not abs(float(nodes[1] - nodes[0])) * size <= RESOLVED:
-        raise NoCodeError("has steps that are too long for early times")
-
-
-def _size_of_jacobian(recording: Recording, t: Array, y: Array, parameters: tuple[Any, ...]) -> float:
-    """A bound of its eigenvalues."""
-    linearised, xp = recording.notes[LINEARISED], array_namespace(y)
+def _rate(recording: Recording, t: Array, y: Array, parameters: tuple[Any, ...]) -> float:
+    """A bound of the eigenvalues of the Jacobian."""
+    linearised, xp, n = recording.notes[LINEARISED], array_namespace(y), y.shape[0]
     arguments = t, y, *(xp.asarray(one, dtype=xp.float64) for one in parameters)
-    entries = xp.abs(linearised.program(*(one[None, ...] for one in arguments))[1][0, :])
-    rows, columns = (xp.zeros_like(y) for _ in range(2))
+    entries = linearised.program(*(one[None, ...] for one in arguments))[1][0, :]
+    matrix = xp.zeros((n, n))
     for row, column, entry in zip(linearised.rows, linearised.columns, entries, strict=True):
-        rows[row] += entry
-        columns[column] += entry
-    return float(min(xp.max(rows), xp.max(columns)))
+        matrix[row, column] += entry
+    return float(rates_of(matrix[None, ...])[0])
 
 
-def _given(problem: Problem, steps: Steps, parts: int, parameters: tuple[Any, ...]) -> tuple[Any, ...]:
-    """What code on given steps takes: times, states, parameters, and tolerances."""
-    xp = problem.xp
-    states = _filled(_from_start(problem, steps), parts)
+def _followed(
+    problem: Problem, recording: Recording, parameters: tuple[Any, ...], steps: Steps, parts: int, times: Array
+) -> tuple[tuple[Any, ...], Array]:
+    """
+    What code on given steps takes: times, states, parameters, and tolerances; and which nodes the steps have.
+
+    Where changes of the solution are faster than itself, there are further nodes.
+    """
+    xp, nodes = problem.xp, shorter(steps.t, parts)
+    states, places = _filled(_from_start(problem, steps), parts), xp.arange(0, nodes.shape[0], parts)
+    rate = _rate(recording, nodes[0], states[0, :], parameters)
+    more = graded(nodes, times, xp.abs(nodes[:-1] - nodes[0]), xp.full(nodes.shape[0] - 1, rate))
+    if more is not None:
+        way = 1.0 if bool(nodes[-1] > nodes[0]) else -1.0
+        begins = xp.clip(xp.searchsorted(way * nodes, way * more, side="right") - 1, 0, nodes.shape[0] - 2)
+        left, right = xp.take(nodes, begins), xp.take(nodes, begins + 1)
+        shares, begin = ((more - left) / (right - left))[:, None], xp.take(states, begins, axis=0)
+        states = begin + shares * (xp.take(states, begins + 1, axis=0) - begin)
+        places = xp.searchsorted(way * more, way * xp.take(nodes, places))
+        nodes = more
     atol = xp.maximum(xp.asarray(problem.atol, dtype=xp.float64), xp.asarray(LEAST))
-    return shorter(steps.t, parts), states, parameters, (problem.rtols, atol)
+    return (nodes, states, parameters, (problem.rtols, atol)), places
 
 
 def _from_start(problem: Problem, steps: Steps) -> Array:
@@ -177,15 +171,16 @@ def _from_start(problem: Problem, steps: Steps) -> Array:
 
 
 def _reject_others(
-    problem: Problem, recording: Recording, parameters: tuple[Any, ...], steps: Steps, parts: int, states: Array
+    problem: Problem, recording: Recording, steps: Steps, given: tuple[Any, ...], states: Array, places: Array
 ) -> None:
-    """Raise if states are those of another solution, or pass a kink."""
+    """Raise if states are those of another solution at some nodes, or pass a kink."""
     from ..._recorded.state_switches import passes_kinks  # noqa: PLC0415 - slow to import
 
-    if _differ(problem, states[::parts, :], _from_start(problem, steps)):
+    nodes, _, parameters, _ = given
+    if _differ(problem, problem.xp.take(states, places, axis=0), _from_start(problem, steps)):
         raise NoCodeError("has another solution on these steps")
     kinks = kinks_of(recording)
-    if kinks is not None and passes_kinks(kinks, parameters, shorter(steps.t, parts), states):
+    if kinks is not None and passes_kinks(kinks, parameters, nodes, states):
         raise NoCodeError("passes a kink")
 
 

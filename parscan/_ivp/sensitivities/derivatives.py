@@ -33,6 +33,7 @@ from .in_double import in_double, like
 from .jacobian import Forcings
 from .jacobian_check import BY_DIFFERENCES, UNLIKE, exactly_linearised
 from .jumping import TOUCH, jumping, sampled, touch_of
+from .layered import layered
 from .moving import Moving, moving
 from .recorded_gradient import recording_of
 from .slide import Slide
@@ -88,6 +89,7 @@ class Derivatives:
         self._find = find if slides is None else slides.reject
         self._scale, self.fun, self._variational = scale, fun, variational if slides is None else None
         self._refined: Trajectory | None = None
+        self._seen: tuple[Trajectory, Array, Trajectory] | None = None
         self._settles = settles
         self._touch = TOUCH if scale is None else touch_of(scale.tightest)
 
@@ -167,8 +169,14 @@ class Derivatives:
                 found = found if many else found[..., 0]
                 return found if wanted.ndim else found[:, 0, ...]
         trajectory = self._trajectory
-        forced = None if forcing is None else Forcing(forcing, trajectory.rhs, start.shape[1] if many else None)
         wanted = times if at is None else _as_times(at, trajectory.solution.t)
+        seen = (
+            times
+            if at is None
+            else array_namespace(times).concat([times, wanted[None] if wanted.ndim == 0 else wanted])
+        )
+        trajectory = self._seen_at(seen, trajectory)  # the same as for all other derivatives, if it can be
+        forced = None if forcing is None else Forcing(forcing, trajectory.rhs, start.shape[1] if many else None)
         found, nodes = _changes(trajectory, y, wanted, forced and _aside(forced, trajectory), start)
         if self._jumps is not None and start.size:
             self._jumps.warn_of_changed(trajectory.solution.t, nodes)
@@ -182,9 +190,10 @@ class Derivatives:
                 return self._variational.jacobian(y, times, params)
         rhs = self._rhs
         chosen = chosen_columns(params, partial(rhs.function, None), rhs.args)
-        course = _Course(self._trajectory, self._followed[1], y, times, y, self._touch)
+        trajectory = self._seen_at(times, self._trajectory)
+        course = _Course(trajectory, self._followed[1], y, times, y, self._touch)
         moving = course.moving([int(key) for key in chosen.keys if key != START])
-        trajectory = self._trajectory if moving is None else moving.trajectory
+        trajectory = trajectory if moving is None else moving.trajectory
         if moving is None and any(key != START for key in chosen.keys):
             reject_crossings(trajectory)
         forcings = Forcings(rhs, chosen, moving, trajectory.aside is not None)
@@ -202,7 +211,7 @@ class Derivatives:
         if self._variational is not None:
             with suppress(NoCodeError):
                 return self._variational.adjoint(y, times, mesh, gradient)
-        trajectory = self._with_nodes(mesh)
+        trajectory = self._seen_at(times, self._with_nodes(mesh))
         solved = _adjoint_solution(trajectory, y, times, gradient, forcings=False)
         if self._jumps is not None and y.size:
             self._jumps.warn_of_felt(trajectory.solution.t, solved.nodes)
@@ -231,14 +240,15 @@ class Derivatives:
         if self._variational is not None and vjp is None and forcing is None:
             with suppress(NoCodeError):
                 return self._variational.gradient(y, times, mesh, gradient, params)
-        course = _Course(self._trajectory, self._followed[1], y, times, gradient, self._touch)
+        trajectory = self._seen_at(times, self._trajectory)
+        course = _Course(trajectory, self._followed[1], y, times, gradient, self._touch)
         found = (
             by_parameters(self._rhs, course, params, vjp)
             if forcing is None
             else like(by_forcing(self._rhs, course, forcing), y)
         )
         if self._jumps is not None and y.size:
-            self._jumps.warn_of_felt(self._found.solution.t, course.nodes)
+            self._jumps.warn_of_felt(trajectory.solution.t, course.nodes)
         return found
 
     def _with_nodes(self, mesh: Array) -> Trajectory:
@@ -247,6 +257,13 @@ class Derivatives:
         if self._refined is None:
             self._refined = with_nodes(trajectory, mesh)
         return self._refined
+
+    def _seen_at(self, times: Array, trajectory: Trajectory) -> Trajectory:
+        """The trajectory with further nodes where derivatives at these times need them; the last one is kept."""
+        flat = array_namespace(times).reshape(times, (-1,))
+        if self._seen is None or self._seen[0] is not trajectory or not _are_same(self._seen[1], flat):
+            self._seen = trajectory, flat, layered(trajectory, flat)
+        return self._seen[2]
 
     def lyapunov(self) -> float:
         """Logarithm of the growth of a small change per unit of time."""
@@ -344,6 +361,10 @@ def of_mesh(
         return Trajectory(rhs, method, solution) if done else polished(rhs, method, solution)
 
     return Derivatives(find, scale, rhs, settles=even)
+
+
+def _are_same(one: Array, other: Array) -> bool:
+    return one.shape == other.shape and bool(array_namespace(one).all(one == other))
 
 
 def _changes(

@@ -169,19 +169,35 @@ def test_jacobians_are_of_the_same_steps_as_gradients(used, name):
     assert len(used) == 2
 
 
-@pytest.mark.parametrize("times", [[1e-6, 3e-5, 1.0], [0.9, 1.0]], ids=["early", "late"])
-def test_derivatives_change_fast_at_first_where_the_solution_does_not(used, monkeypatch, times):
+@pytest.mark.parametrize("rtol", [1e-4, 1e-8])
+@pytest.mark.parametrize("rate", [1e3, 1e5, 1e9])
+def test_derivatives_change_fast_at_first_where_the_solution_does_not(used, rate, rtol):
     """From a start to which it is drawn, the first steps are much longer than exp(-rate t) takes."""
-    monkeypatch.setattr("parscan._ivp.compiled.variational.SHORT", 0.9 * own_steps.LONGEST)  # for few parameters
-    rate, times, is_late = 1e5, np.array(times), times[0] > 0.5
-    sol = solved(follower, 1.0, np.array([1.0, 0.2]), (rate, 1.3), 1e-2, 1e-4, times)
+
+    def fun(t, y, p):
+        return [-rate * (y[0] - np.cos(t)) - np.sin(t) + p.sum(), 0.5 * y[0] - y[1]]
+
+    times = np.append(np.array([1e-3, 0.3, 1.0, 3.0, 10.0, 100.0]) / rate, [0.9, 1.0])
+    sol = solved(fun, 1.0, np.array([1.0, 0.2]), (np.zeros(20),), 1e-2, rtol, times)
     fast, slow = np.exp(-rate * times), np.exp(-times)
     expected = np.array([[fast, 0 * fast], [0.5 * (slow - fast) / (rate - 1), slow]])
     for found in (sol.jacobian("y0"), sol.tangent(y0=np.eye(2))):
-        np.testing.assert_allclose(np.moveaxis(found, 2, 1), expected, atol=1e-4)
-    sol.gradient(np.ones_like(sol.y), 0)
-    assert len(used) == is_late
-    assert ("too long for early times" in sol.derivatives) != is_late
+        np.testing.assert_allclose(np.moveaxis(found, 2, 1), expected, atol=2e-7)
+    for k in range(times.size):
+        grad_y = np.outer([1.0, 0.0], np.arange(times.size) == k)
+        np.testing.assert_allclose(sol.adjoint(grad_y).y0, expected[0, :, k], atol=2e-7)
+        np.testing.assert_allclose(sol.gradient(grad_y, "p") * rate, np.full(20, 1 - fast[k]), atol=2e-7)
+    assert len(used) == 2 * times.size
+
+
+def test_steps_are_divided_only_for_times_that_see_it(used):
+    def count(times):
+        sol = solved(follower, 1.0, np.array([1.0, 0.2]), (1e6, 1.3), 1e-2, 1e-8, times)
+        sol.adjoint(np.ones_like(sol.y))
+        return used[-1].nodes.shape[0]
+
+    late = count([0.9, 1.0])
+    assert late < count([1e-6, 1.0]) <= late + 40
 
 
 @pytest.mark.parametrize("turned", [False, True])
