@@ -32,7 +32,18 @@ ROOMS = {
 
 FLOORS = {
     "_recurrence": ("systems", "checks", "derivatives"),
-    "_ivp": ("core", "methods", "output", "coarse", "mesh", "sensitivities", "result", "sequential", "compiled"),
+    "_ivp": (
+        "core",
+        "methods",
+        "output",
+        "coarse",
+        "mesh",
+        "sensitivities",
+        "result",
+        "sequential",
+        "implicit",
+        "compiled",
+    ),
 }
 """Folders of a room, each of which may import those before it; the room's own files are the roof above all of them."""
 
@@ -176,6 +187,8 @@ def test_libraries_stay_where_they_belong():
         "_ivp/coarse/step_over_jump.py",
         "_ivp/coarse/lsoda.py",
         "_ivp/coarse/rows.py",
+        "_ivp/implicit/mass.py",
+        "_ivp/implicit/problem.py",
         "_ivp/methods/explicit.py",
         "_ivp/methods/exponential.py",
         "_ivp/core/tableaux.py",
