@@ -376,7 +376,8 @@ def _offer(compiles: bool | None, work: Workload, by_code: Solve, report: Report
         return Never(report)
     if reason := next((reason for reason, applies in CALLED.items() if applies(work)), ""):
         return Never(report, (reason,))
-    return Purchase(account_of(work.problem), by_code, report)
+    account = account_of(work.problem)
+    return Purchase(account, by_code, report, account.saving_of(work.problem.fun))
 
 
 def _in_turn(

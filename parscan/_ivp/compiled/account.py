@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import weakref
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from functools import partial
@@ -39,6 +40,26 @@ class Prices:
 
 PRICES = Prices()
 
+OBJECTS, DEARER = 16, 4.0
+"""Function objects of an account that may save for themselves; how much dearer a purchase makes their next one."""
+
+
+@dataclass
+class Saving:
+    """
+    Time of solves without machine code of one function object, with its data; others may have the same code.
+
+    Attributes
+    ----------
+    seconds : float
+        Since the object's last purchase.
+    dearer : float
+        Factor of the price: an object that must be recorded again and again, for its data change, soon gives up.
+    """
+
+    seconds: float = 0.0
+    dearer: float = 1.0
+
 
 @dataclass
 class Account:
@@ -68,6 +89,7 @@ class Account:
     refusal: str = ""
     prices: dict[str, float] = field(default_factory=dict)
     again: float = 0.0
+    _own: OrderedDict[int, tuple[weakref.ref[Any], Saving]] = field(default_factory=OrderedDict, repr=False)
 
     def lacks(self) -> float:
         """Seconds that a solve without machine code has to take before something can be bought."""
@@ -76,16 +98,22 @@ class Account:
             lacking = max(lacking, PRICES.loading - _of_all.saved)
         return lacking if lacking > self._expected else 0.0
 
-    def pay(self, what: str, seconds: float, solved: float) -> None:
+    def pay(self, what: str, seconds: float, solved: float, own: Saving | None = None) -> None:
         """
         Pay for something that takes about so many seconds, after as many of a solve; raises `UnpaidError`.
 
-        What was bought before must be worth its price in every single solve. It would otherwise be used in one solve
-        and not in the next, and their results differ by errors within the tolerance.
+        What was bought before must be worth its price in every single solve: it is bought for a function object with
+        other data, which may be solved once. It would otherwise be used in one solve and not in the next, and their
+        results differ by errors within the tolerance. An object that is solved again and again saves for its own.
         """
         known = what in self.prices
         price = PRICES.share * ((known and self.again) or self.prices.get(what, seconds))
-        lacking = price - (0.0 if known else self.saved)
+        if not known:
+            lacking = price - self.saved
+        elif own is None:
+            lacking = price
+        else:
+            lacking = price if own.seconds < own.dearer * price else 0.0
         if lacking > max(self._expected, solved):
             raise UnpaidError(price, lacking)
 
@@ -94,19 +122,37 @@ class Account:
         """Seconds that the next solve without machine code would take, as far as that is known."""
         return max(self.usual, 0.0 if OTHERS in sys.modules else LOADING_OTHERS)
 
-    def enter(self, seconds: float) -> None:
+    def enter(self, seconds: float, own: Saving | None = None) -> None:
         """Enter the time of a solve without machine code."""
         self.usual = seconds
         self.saved += seconds
+        if own is not None:
+            own.seconds += seconds
         if not compiler_is_loaded():
             _of_all.saved += seconds
 
-    def close_purchase(self, bought: set[str], seconds: float) -> None:
+    def close_purchase(self, bought: set[str], seconds: float, own: Saving | None = None) -> None:
         """All that was wanted is bought, in a solve that took some seconds."""
+        if bought and own is not None:
+            own.seconds, own.dearer = 0.0, DEARER * own.dearer
         if bought == {"recording"}:
             self.again = min(self.again or inf, seconds)
         self.wanted = self.saved = 0.0
         self.refusal = ""
+
+    def saving_of(self, function: Any) -> Saving:
+        """What a function object has saved for itself; of partial functions and methods, the object within counts."""
+        key, held = id(inner := _object(function)), self._own
+        reference, found = held.get(key, (None, Saving()))
+        if reference is None or reference() is not inner:
+            try:
+                reference, found = weakref.ref(inner), Saving()
+            except TypeError:  # none can be kept
+                return Saving()
+            held[key] = reference, found
+            while len(held) > OBJECTS:
+                held.popitem(last=False)
+        return found
 
 
 _accounts: OrderedDict[Any, Account] = OrderedDict()
@@ -134,10 +180,21 @@ def forget_accounts() -> None:
 
 def _name(function: Any) -> Any:
     """The code of a function; of other objects, their type."""
+    function = _unwrapped(function)
+    return getattr(function, "__code__", type(function))
+
+
+def _object(function: Any) -> Any:
+    """The object that has the data: of a method, the one that it is bound to."""
+    function = _unwrapped(function)
+    return getattr(function, "__self__", function)
+
+
+def _unwrapped(function: Any) -> Any:
     while True:
         if type(function) is partial:
             function = function.func
         elif hasattr(function, "__wrapped__"):
             function = function.__wrapped__
         else:
-            return getattr(function, "__code__", type(function))
+            return function

@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeAlias
 from ..._recorded.budget import NoCodeError, UnpaidError, compiler_is_loaded, paid_by
 from ..._reporting.progress import Report
 from ..result.result import IvpResult
-from .account import Account
+from .account import Account, Saving
 from .accuracy import LeftError
 
 PATIENCE = 25.0
@@ -100,8 +100,8 @@ class Demand:
 class Purchase:
     """Machine code as soon as it pays: at once, or while the other methods solve the problem."""
 
-    def __init__(self, account: Account, solve: Solve, report: Report | None) -> None:
-        self._account, self._solve, self._shown = account, solve, report
+    def __init__(self, account: Account, solve: Solve, report: Report | None, own: Saving | None = None) -> None:
+        self._account, self._solve, self._shown, self._own = account, solve, report, own
         self._begin, self._most = time.perf_counter(), 0.0
         self._due, self.remark, self._bought = account.lacks(), "", set[str]()
         self.is_due = self._due <= 0
@@ -145,7 +145,7 @@ class Purchase:
         except NoCodeError as refusal:
             account.refusal, debt = str(refusal), PATIENCE
         else:
-            account.close_purchase(self._bought, time.perf_counter() - begin)
+            account.close_purchase(self._bought, time.perf_counter() - begin, self._own)
             return found
         end = time.perf_counter()
         account.saved -= debt * (end - begin)
@@ -154,7 +154,7 @@ class Purchase:
 
     def pay(self, what: str, seconds: float) -> None:
         """Pay for something; raises `UnpaidError`."""
-        self._account.pay(what, seconds, self._elapsed)
+        self._account.pay(what, seconds, self._elapsed, self._own)
         self._bought.add(what)
 
     def note(self, what: str, seconds: float) -> None:
@@ -164,7 +164,7 @@ class Purchase:
     def settle(self) -> tuple[str, ...]:
         """Enter the time of the other methods."""
         account = self._account
-        account.enter(self._elapsed)
+        account.enter(self._elapsed, self._own)
         if self.remark:
             return (self.remark.strip(),)
         return (f"`fun` is called: it {account.refusal}.",) if account.refusal else (UNPAID,)

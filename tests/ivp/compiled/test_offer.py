@@ -200,6 +200,56 @@ def test_what_was_bought_before_must_be_worth_it_in_every_solve(shop):
     account.pay("recording", 0.5, 0.0)
 
 
+def test_a_function_object_that_is_solved_again_and_again_saves_for_its_own_recording(shop):
+    """The price was paid for another closure with the same code; one that is solved once must be worth it alone."""
+    shop(share=1.0)
+    account = Account(prices={"recording": 0.5})
+
+    def closure(t, y):
+        return y
+
+    def solves():
+        """How many solves of 0.1 seconds come before the purchase."""
+        for count in range(100):
+            own = account.saving_of(partial(closure))
+            try:
+                account.pay("recording", 0.5, 0.0, own)
+            except UnpaidError:
+                account.enter(0.1, own)
+            else:
+                account.close_purchase({"recording"}, 0.5, own)
+                return count
+        return None
+
+    assert solves() == 5
+    assert solves() == 20  # its data change: it must be worth ever more
+    account.saving_of(lambda t, y: y).seconds = 9.0  # of another object
+    with pytest.raises(UnpaidError):
+        account.pay("recording", 0.5, 0.0, account.saving_of(lambda t, y: y))
+
+
+def test_the_second_of_two_closures_gets_code_too(shop, timed):
+    shop(share=1.0)
+    closures = [lambda t, y, rate=rate: [rate * y[1], -rate * y[0]] for rate in (1.0, 2.0)]
+    timed.tick = 1e-4
+    for closure in closures:
+        assert [solve(closure).compiled for _ in range(400)][-1]
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_what_objects_save_goes_with_them(kept):
+    class Model:
+        def rates(self, t, y):
+            return y
+
+    account, model = Account(), Model()
+    account.saving_of(model.rates).seconds = 1.0
+    if not kept:
+        model = Model()
+    assert account.saving_of(model.rates).seconds == (1.0 if kept else 0.0)
+    assert account.saving_of(np.sin).seconds == 0.0
+
+
 def offered(solve_by_code, account=None, shown=None):
     return Purchase(account or Account(wanted=0.0), solve_by_code, shown)
 
