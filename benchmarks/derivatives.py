@@ -36,7 +36,7 @@ JAX, TO_JAX = "JAX, compiled", 1.5
 """`grad` of `lax.scan`, and how many times faster than it they shall be."""
 
 LENGTHS = (10_000, 100_000)
-SOLVES = 5
+SOLVES = 40
 """Solves after which all code is made that pays."""
 
 STRETCH = 2048
