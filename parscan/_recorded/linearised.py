@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -11,6 +11,19 @@ from .array import RecordingArray
 from .differentiate import jacobian
 from .program import Program
 from .record import Recording
+
+
+class Derived(Protocol):
+    """A program of derivatives, and where their entries stand."""
+
+    @property
+    def program(self) -> Program: ...
+
+    @property
+    def rows(self) -> Any: ...
+
+    @property
+    def columns(self) -> Any: ...
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..linearised import Linearised
+from ..linearised import Derived
 from ..program import Program
 from .driver import Fields
 from .expressions import Array, Value
@@ -36,7 +36,7 @@ class Implicit(Members):
     ----------
     value : Program
         `(t, y, *parameters) -> f`.
-    linearised : Linearised
+    linearised : Derived
         The same function with its derivatives.
     form : Form
     rows : int
@@ -55,7 +55,7 @@ class Implicit(Members):
     last, per_step, per_polynomial = 0, 1, 0
 
     def __init__(
-        self, value: Program, linearised: Linearised, form: Form, rows: int, constants: Any, degree: int,
+        self, value: Program, linearised: Derived, form: Form, rows: int, constants: Any, degree: int,
         events: Sequence[Program] = (), switches: Program | None = None,
     ) -> None:  # fmt: skip
         self._linearised = linearised

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from .elimination import Shape
-from .expressions import Code, Value
+from .expressions import Array, Code, Value
 from .pairs import Pairs
 
 
 @dataclass
 class Numbers:
     """
-    Numbers of matrices `diagonal I - h J` with a real matrix `J`.
+    Numbers of matrices `diagonal I - h J`, or `diagonal M + h J`, with real matrices `J` and `M`.
 
     Parameters
     ----------
@@ -20,10 +21,13 @@ class Numbers:
         A real number; or a complex number for each lane.
     plane : int
         Bytes from real to imaginary parts in memory.
+    has_mass : bool
+        Whether there is a matrix `M`, with entries at the places of those of `J`.
     """
 
     diagonals: tuple[complex, ...]
     plane: int = 0
+    has_mass: bool = False
 
     @property
     def is_complex(self) -> bool:
@@ -39,6 +43,24 @@ class Numbers:
         if not self.is_complex:
             return other or Code()
         return Pairs.beside(other, self.plane) if other else Pairs(self.plane)
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """Names of what matrices are made of: entries of `J`, their factor, and entries of `M`."""
+        return ("entries", "factor", "masses") if self.has_mass else ("entries", "factor")
+
+    def factor(self, h: Value) -> Value:
+        """The factor of `J`."""
+        return h if self.has_mass else -h
+
+    def entries(self, code: Code, shape: Shape, given: Sequence[Array]) -> Callable[[Value | int], Value]:
+        """Entries of a matrix, at places of entries of `J`; without the diagonal if `M` is the identity."""
+        entries, factor, *masses = given
+        size, lanes = factor[0], shape.lanes
+        if not masses:
+            return lambda place: entries[place] * size
+        diagonal, wide = self.diagonal(code, shape), size.wide(lanes)
+        return lambda place: code.fma(entries[place].wide(lanes), wide, diagonal * masses[0][place].wide(lanes))
 
     def diagonal(self, code: Code, shape: Shape) -> Value:
         """The diagonal without `h J`."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..linearised import Linearised
+from ..linearised import Derived, Linearised
 from ..program import Program
 from .driver import Fields
 from .elimination import IN_REGISTERS, Held, Shape, each
@@ -39,6 +39,9 @@ MOST = 17
 LOOSEST = 0.01
 """Largest error of the iterations, in tolerances."""
 
+STALLED = 0.3
+"""Changes in tolerances that are taken for rounding, where it is known to be large, if they do not become smaller."""
+
 FARTHEST = 2.0
 """Ratio of steps up to which the polynomial of the step before begins the iterations."""
 
@@ -63,7 +66,7 @@ FIRSTS, SECONDS = [0, *range(1, STAGES, 2)], [0, *range(2, STAGES, 2)]
 
 class Radau(Implicit):
     """
-    Writes the solver, for one member at a time.
+    Writes the solver, for one member at a time. Methods that begin with `of_` are those that other equations change.
 
     Lanes of vectors are the stages, or the systems, as which all those of an iteration are solved at once: the real
     one, too, as a complex one.
@@ -71,22 +74,35 @@ class Radau(Implicit):
 
     names: tuple[str, ...] = ("fun", LINEARISED, AT_STAGES)
     power, per_attempt = STAGES + 1, 0
+    loosest = LOOSEST
+    by_pattern = True
+    """Whether systems may be solved without changes of rows."""
+    is_rounded = False
+    """Whether iterations that stall may end as they are, if changes are small."""
+    has_mass = False
+    """Whether systems have a matrix in place of the identity."""
+    vectors = 2
+    """Arguments of the function that differ from stage to stage; those behind are the same."""
 
     def __init__(
-        self, value: Program, linearised: Linearised, form: Form, events: Sequence[Program] = (),
+        self, value: Program, linearised: Derived, form: Form, events: Sequence[Program] = (),
         switches: Program | None = None,
     ) -> None:  # fmt: skip
         if form.lanes > 1:
             raise UnsupportedError("is solved in several lanes")
         self.method = coefficients(STAGES)
-        super().__init__(value, linearised, form, 2, np.zeros(0, value.arguments[1].dtype), STAGES, events, switches)
+        super().__init__(value, linearised, form, 2, self.constants(value), STAGES, events, switches)
         self.systems.module = self.module
+
+    def constants(self, value: Program) -> Any:
+        """Numbers that the code reads."""
+        return np.zeros(0, value.arguments[1].dtype)
 
     def _routine(self, name: str, program: Program, modes: list[str]) -> Routine:
         if name != AT_STAGES:
             return super()._routine(name, program, modes)
-        parameters = [SHARED] * (len(program.arguments) - 2)
-        return routine(name, program, LANES, [UNIT, UNIT, *parameters, *[UNIT] * len(program.results)])
+        parameters = [SHARED] * (len(program.arguments) - self.vectors)
+        return routine(name, program, LANES, [UNIT] * self.vectors + parameters + [UNIT] * len(program.results))
 
     def extend(self, fields: Fields) -> list[Routine]:
         """Stages; complex vectors and matrices as two planes; functions that solve systems."""
@@ -98,11 +114,12 @@ class Radau(Implicit):
         fields.add("factor", self.dtype, 1)
         for name in ("trust", "newton"):
             fields.add(name, np.float64, 1, 1)
-        begin, numbers = fields.size, Numbers((self.method.real, *self.method.pairs))
+        begin, numbers = fields.size, Numbers((self.method.real, *self.method.pairs), has_mass=self.has_mass)
         for name in ("transformed", "right", "change"):
             fields.add(name, self.dtype, self.n, PAIRS)
         rows, columns = self._linearised.rows, self._linearised.columns
-        self.systems = stage_systems(Shape(self.n, PAIRS, 1, self.dtype), rows, columns, numbers)
+        shape = Shape(self.n, PAIRS, 1, self.dtype)
+        self.systems = stage_systems(shape, rows, columns, numbers, by_pattern=self.by_pattern)
         self.systems.extend(fields)
         numbers.plane = fields.size - begin
         fields.add("imaginary parts", np.uint8, numbers.plane)
@@ -111,12 +128,16 @@ class Radau(Implicit):
     def _begin(self) -> None:
         """How far the iterations go."""
         super()._begin()
+        self.begin_iterations()
+
+    def begin_iterations(self) -> None:
+        """Before the first step of a member."""
         code, rtol = self.code, self.fields.array(self.code, "tolerances")
         least = code.variable(np.inf)
         with code.for_(self.n) as k:
             least.set(code.minimum(rtol[k].to(np.float64), least.get()))
         eps = 10 * float(np.finfo(self.dtype).eps)
-        self.lane("newton")[0] = code.maximum(eps / least.get(), LOOSEST)
+        self.lane("newton")[0] = code.maximum(eps / least.get(), self.loosest)
         self.lane("trust")[0] = 1.0
 
     # Vectors
@@ -211,7 +232,11 @@ class Radau(Implicit):
             terms = self._elements(beyond[k] * factors)
             stages[k] = self._of_stages(terms, weights)
             transformed[k] = self._of_systems(terms, weights)
-            scale[k] = 1.0 / code.fma(code.abs(state[k]), rtol[k], atol[k])
+            scale[k] = self.of_scale(k, h, code.fma(code.abs(state[k]), rtol[k], atol[k]))
+
+    def of_scale(self, k: Any, h: Value, tolerance: Value) -> Value:
+        """One over what an error of a component may be in a step."""
+        return 1.0 / tolerance
 
     def _elements(self, values: Value) -> list[Value]:
         return [values.element(k) for k in range(STAGES)]
@@ -224,14 +249,14 @@ class Radau(Implicit):
         trust = self.lane("trust")
         trust[0] = code.pow(code.maximum(trust[0], float(np.finfo(np.float64).eps)), 0.8)
         with code.while_(lambda: state.get().equals(GOES_ON)):
-            self._slopes()
+            self.of_stages(h)
             self._judge(self._change(h), state, count, sizes, factor)
         self._passages, self._shorter = count.get(), factor.get()
         self._failed = state.get().equals(DIVERGED)
         counted = self.lane("evaluations")
         counted[0] = counted[0] + self._passages * STAGES
 
-    def _slopes(self) -> None:
+    def of_stages(self, h: Value) -> None:
         """The slopes at all stages."""
         code, state = self.code, self.scalars("state")
         trials, stages = self.at_stages("trials"), self.at_stages("stages")
@@ -244,13 +269,13 @@ class Radau(Implicit):
 
     def _change(self, h: Value) -> Value:
         """Solve the systems and change the stages; return the size of the change in tolerances."""
-        code, pairs, length = self.code, self.pairs, h.to(self.dtype)
+        code, length = self.code, h.to(self.dtype)
         slopes, stages = self.at_stages("at stages").of(1), self.at_stages("stages")
         transformed, right, change = (self.complex(name) for name in ("transformed", "right", "change"))
-        diagonal, identity = -self.systems.numbers.diagonal(pairs, self.systems.shape), np.eye(STAGES)
+        identity = np.eye(STAGES)
         for k in self.components():
             found = self._of_systems([slopes[k * LANES + j] for j in range(STAGES)], identity)
-            right[k] = pairs.fma(found, length, diagonal * transformed[k])
+            right[k] = self.of_systems(found, length, transformed[k])
         self.systems.solve(right, change)
         scale, weights = self.fields.array(code, "scale"), self.method.T
         weights = np.concatenate([weights[:, FIRSTS], -weights[:, SECONDS[1:]]], axis=1)
@@ -266,6 +291,11 @@ class Radau(Implicit):
             return code.fma(size, scale[k] * scale[k], total)
 
         return code.sqrt(self._total(add, PAIRS) / (self.n * STAGES)).to(np.float64)
+
+    def of_systems(self, found: Pair, length: Value, transformed: Value) -> Value:
+        """Right-hand sides of a component, of what the function gave at the stages."""
+        diagonal = -self.systems.numbers.diagonal(self.pairs, self.systems.shape)
+        return self.pairs.fma(found, length, diagonal * transformed)
 
     def _judge(
         self, size: Value, state: Variable, count: Variable, sizes: Sequence[Variable], factor: Variable
@@ -286,6 +316,10 @@ class Radau(Implicit):
         is_late = is_later & (left >= 1.0) & ~ends
         bad = is_slow | ~code.is_finite(size)
         fails = bad | (is_late | (ends & ~fits))
+        if self.is_rounded:
+            rounded = fails & (size <= STALLED)
+            fits, fails = fits | rounded, fails & ~rounded
+            is_late = is_late & ~rounded
         state.set(code.where(fails, DIVERGED, code.where(fits, code.number(CONVERGED, WHOLE), GOES_ON)))
         with code.if_(is_late & ~bad):
             wanted = code.minimum(code.maximum(left, 1e-4), 20.0)
@@ -310,19 +344,21 @@ class Radau(Implicit):
             trial, state, change = self.scalars("trial"), self.scalars("state"), self.complex("change")
             for k in self.components():
                 trial[k] = state[k] + self._first(change[k])
-            self.evaluate(t, self.rows("trial"), self.rows("slopes", 1))
+            self.of_begin(t)
             self._count(code.number(True, bool), "evaluations")
             found.set(self._estimate(h, 1))
         return found.get()
 
+    def of_begin(self, t: Value) -> None:
+        """What the function gives at the begin, with the row "trial" as the state there."""
+        self.evaluate(t, self.rows("trial"), self.rows("slopes", 1))
+
     def _estimate(self, h: Value, number: int = 0) -> Value:
         """Solve for the error with a slope at the begin; its size in tolerances."""
-        code, length, slope = self.code, h.to(self.dtype), self.scalars("slopes", number)
-        right, change, stages = self.complex("right"), self.complex("change"), self.at_stages("stages")
-        weights, zero = code.vector([*self.method.error, 0.0], self.dtype), code.number(0.0, self.dtype)
+        code, right, change = self.code, self.complex("right"), self.complex("change")
+        zero, of_error = code.number(0.0, self.dtype), self.of_error(h.to(self.dtype), number)
         for k in self.components():
-            found = code.fma(slope[k], length, code.sum(stages[k] * weights))
-            right[k] = code.joined([found] + [zero] * (PAIRS - 1))
+            right[k] = code.joined([of_error(k)] + [zero] * (PAIRS - 1))
         self.systems.solve(right, change)
         scale = self.fields.array(code, "scale")
 
@@ -331,6 +367,12 @@ class Radau(Implicit):
             return code.fma(ratio, ratio, total)
 
         return code.sqrt(self._total(add, 1) / self.n).to(np.float64)
+
+    def of_error(self, length: Value, number: int) -> Callable[[Any], Value]:
+        """Right-hand sides of the error: the slope of a number at the begin, and weighted stages."""
+        code, slope, stages = self.code, self.scalars("slopes", number), self.at_stages("stages")
+        weights = code.vector([*self.method.error, 0.0], self.dtype)
+        return lambda k: code.fma(slope[k], length, code.sum(stages[k] * weights))
 
     def _first(self, value: Value) -> Value:
         """The number of the real system."""

@@ -1,8 +1,8 @@
 """Systems with few entries in drivers: elimination by a pattern that is known beforehand, without change of rows.
 
-The matrix is `I/γ + factor J`, where J has entries at known places. Rows and columns are eliminated in an order that
-keeps the factors sparse. No rows change places: for steps that are short enough, the diagonal dominates. So it has to
-be checked afterwards that a solution satisfies its system.
+The matrix is `I/γ + factor J`, or `M/γ + factor J`, where J and M have entries at known places. Rows and columns are
+eliminated in an order that keeps the factors sparse. No rows change places: for steps that are short enough, the
+diagonal dominates. So it has to be checked afterwards that a solution satisfies its system.
 
 Davis, "Direct Methods for Sparse Linear Systems", SIAM 2006, chapters 6 and 7.
 """
@@ -201,24 +201,25 @@ class Systems:
         return code, [code.array(f"%{name}", self._dtype, self._lanes) for name in names]
 
     def _factorise(self) -> Routine:
-        plan, names = self._plan, ("entries", "factor", "values")
+        plan, names = self._plan, (*self._numbers.given, "values")
         code, (values,) = self._begin(names[-1])
         lanes = self._numbers.shared_lanes(self._lanes)
-        entries, factor = (code.reals(f"%{name}", self._dtype, lanes) for name in names[:-1])
+        given = [code.reals(f"%{name}", self._dtype, lanes) for name in names[:-1]]
         tables, diagonal = Tables(code, plan.is_written_out), self._numbers.diagonal(code, self._shape)
         if plan.is_written_out:
-            self._factorise_in_registers(code, entries, factor[0], diagonal, values)
+            self._factorise_in_registers(code, given, diagonal, values)
             return internal(code, FACTORISE, names, tables.bytes())
         places, order, starts, first, targets = map(
             tables.add, (plan.places, plan.order, plan.starts, plan.first_targets, plan.targets)
         )
-        size, total = factor[0], len(plan.neighbours)
+        total, entries = len(plan.neighbours), self._numbers.entries(code, self._shape, given)
         with code.for_(plan.size) as k:
             values[k] = 0.0
         with code.for_(len(plan.places)) as k:
-            values[places[k]] = entries[k] * size
-        with code.for_(plan.n) as k:
-            values[k] = values[k] + diagonal
+            values[places[k]] = entries(k)
+        if not self._numbers.has_mass:
+            with code.for_(plan.n) as k:
+                values[k] = values[k] + diagonal
         with code.for_(plan.n) as k:
             pivot = order[k]
             inverse = 1.0 / values[pivot]
@@ -237,11 +238,12 @@ class Systems:
         return internal(code, FACTORISE, names, tables.bytes())
 
     def _factorise_in_registers(
-        self, code: Code, entries: Array, size: Value, diagonal: Value, values: Array
+        self, code: Code, given: Sequence[Array], diagonal: Value, values: Array
     ) -> None:  # fmt: skip
-        plan, total = self._plan, len(self._plan.neighbours)
-        found: dict[int, Value] = {place: entries[k] * size for k, place in enumerate(plan.places.tolist())}
-        for k in range(plan.n):
+        plan, total, numbers = self._plan, len(self._plan.neighbours), self._numbers
+        entries = numbers.entries(code, self._shape, given)
+        found = {place: entries(k) for k, place in enumerate(plan.places.tolist())}
+        for k in () if numbers.has_mass else range(plan.n):
             found[k] = found[k] + diagonal if k in found else diagonal
         zero, targets = code.number(0.0, self._dtype, self._lanes), iter(plan.targets.tolist())
         for k, pivot in enumerate(plan.order.tolist()):

@@ -1,4 +1,4 @@
-"""The linear systems `(I/γ - hJ) k = r` of a step, in drivers: as full ones, or by the pattern of the Jacobian."""
+"""The systems `(I/γ - hJ) k = r`, or `(M/γ + hJ) k = r`, of a step, in drivers: full ones, or by the pattern of `J`."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ MATRIX = "upper", "lower", "inverse", "order"
 
 class StageSystems(ABC):
     """
-    Writes what solves the systems. The field "entries" holds those of the Jacobian.
+    Writes what solves the systems. The field "entries" holds those of the Jacobian, "masses" those of `M`.
 
     Parameters
     ----------
@@ -76,9 +76,9 @@ class StageSystems(ABC):
         """The functions that will be called, when all memory is known."""
 
     def _given(self, code: Code) -> list[Array]:
-        """Entries of the Jacobian and their factor, the same in all lanes of complex matrices."""
+        """Entries of the Jacobian, their factor and entries of `M`, the same in all lanes of complex matrices."""
         lanes = self.numbers.shared_lanes(self.shape.lanes)
-        return [code.reals(f"%{name}", self.shape.dtype, lanes) for name in ("entries", "factor")]
+        return [code.reals(f"%{name}", self.shape.dtype, lanes) for name in self.numbers.given]
 
     @abstractmethod
     def factorise(self, h: Value) -> None:
@@ -93,9 +93,9 @@ class StageSystems(ABC):
         return self.module.code.number(False, bool, self.shape.lanes)
 
 
-def stage_systems(shape: Shape, rows: Any, columns: Any, numbers: Numbers) -> StageSystems:
+def stage_systems(shape: Shape, rows: Any, columns: Any, numbers: Numbers, *, by_pattern: bool = True) -> StageSystems:
     """
-    The faster way for a pattern of entries.
+    The faster way for a pattern of entries; rows must be able to change places unless it may be solved `by_pattern`.
 
     Raises
     ------
@@ -104,7 +104,7 @@ def stage_systems(shape: Shape, rows: Any, columns: Any, numbers: Numbers) -> St
     """
     if shape.n <= IN_REGISTERS:
         return Small(shape, rows, columns, numbers)
-    plan = plan_of(rows.tobytes(), columns.tobytes(), shape.n)
+    plan = plan_of(rows.tobytes(), columns.tobytes(), shape.n) if by_pattern else None
     if plan:
         share = OF_LOOPS if shape.rows > 1 and not plan.is_written_out else SHARE
         if plan.operations + SOLVES * plan.size < share * _full(shape.n):
@@ -150,15 +150,15 @@ class Full(StageSystems):
 
     def factorise(self, h: Value) -> None:
         """Fill and factorise the matrix."""
-        self.elements("factor")[0] = -h
-        self.module.call(FACTORISE, *self.pointers("entries", "factor", *MATRIX))
+        self.elements("factor")[0] = self.numbers.factor(h)
+        self.module.call(FACTORISE, *self.pointers(*self.numbers.given, *MATRIX))
 
     def solve(self, right: Held, result: Held) -> None:
         """Solve a system."""
         self.module.call(SOLVE, *self.pointers(*MATRIX), right.pointer, result.pointer)
         result.forget()
 
-    def _fill(self, code: Code, entries: Array, factor: Value, upper: Array) -> Tables:
+    def _fill(self, code: Code, given: list[Array], upper: Array) -> Tables:
         """Write the matrix, column by column."""
         shape, count = self.shape, len(self.rows)
         tables = Tables(code, count <= WRITTEN_OUT)
@@ -166,18 +166,18 @@ class Full(StageSystems):
         pieces, size = upper.of(shape.width, shape.lanes), shape.n * shape.padded
         for row in each(code, size, 0, shape.rows, size <= WRITTEN_OUT):
             pieces[row] = 0.0
+        entries = self.numbers.entries(code, shape, given)
         for k in each(code, count, 0, 1, count <= WRITTEN_OUT):
-            upper[places[k]] = entries[k] * factor
-        for k in each(code, shape.n, 0, 1, shape.n <= IN_REGISTERS):
+            upper[places[k]] = entries(k)
+        for k in () if self.numbers.has_mass else each(code, shape.n, 0, 1, shape.n <= IN_REGISTERS):
             place = k * (shape.padded + 1)
             upper[place] = upper[place] + self.numbers.diagonal(code, self.shape)
         return tables
 
     def _factoriser(self) -> Routine:
-        code, names = self.numbers.code(), ("entries", "factor", *MATRIX)
-        entries, factor = self._given(code)
+        code, names = self.numbers.code(), (*self.numbers.given, *MATRIX)
         upper = code.array(f"%{MATRIX[0]}", self.shape.dtype, self.shape.lanes)
-        tables = self._fill(code, entries, factor[0], upper)
+        tables = self._fill(code, self._given(code), upper)
         Elimination(code, self.shape, *(f"%{name}" for name in MATRIX)).factorise()
         return internal(code, FACTORISE, names, tables.bytes())
 
@@ -200,12 +200,17 @@ class Small(StageSystems):
 
     def factorise(self, h: Value) -> None:
         """Fill and invert the matrix."""
-        code, n, shape = self.numbers.code(self.module.code), self.shape.n, self.shape
-        entries = self.module.fields.array(self.module.code, "entries", self.numbers.shared_lanes(shape.lanes))
-        zero, diagonal = code.number(0.0, shape.dtype, shape.lanes), self.numbers.diagonal(code, shape)
-        matrix = [[diagonal if r == c else zero for c in range(n)] for r in range(n)]
+        code, n, shape, numbers = self.numbers.code(self.module.code), self.shape.n, self.shape, self.numbers
+        entries, *masses = (
+            self.module.fields.array(self.module.code, name, numbers.shared_lanes(shape.lanes))
+            for name in numbers.given
+            if name != "factor"
+        )
+        zero, diagonal = code.number(0.0, shape.dtype, shape.lanes), numbers.diagonal(code, shape)
+        matrix = [[diagonal if r == c and not masses else zero for c in range(n)] for r in range(n)]
         for k, (row, column) in enumerate(zip(self.rows.tolist(), self.columns.tolist(), strict=True)):
-            matrix[row][column] = code.fma(-h, entries[k], matrix[row][column])
+            more = diagonal * masses[0][k].wide(shape.lanes) if masses else matrix[row][column]
+            matrix[row][column] = code.fma(numbers.factor(h), entries[k], more)
         self._inverse = inverse(code, matrix)
 
     def solve(self, right: Held, result: Held) -> None:
@@ -240,8 +245,8 @@ class Sparse(StageSystems):
 
     def factorise(self, h: Value) -> None:
         """Fill and factorise the matrix."""
-        self.elements("factor")[0] = -h
-        self.module.call(FACTORISE, *self.pointers("entries", "factor", "values"))
+        self.elements("factor")[0] = self.numbers.factor(h)
+        self.module.call(FACTORISE, *self.pointers(*self.numbers.given, "values"))
 
     def solve(self, right: Held, result: Held) -> None:
         """Solve a system."""

@@ -79,20 +79,32 @@ def pattern(kind, n, rng):
     return np.abs(np.arange(n)[:, None] - np.arange(n)) <= 1
 
 
+@pytest.mark.parametrize("has_mass", [False, True])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize(
     ("kind", "n", "way"),
     [("full", 1, Small), ("full", 3, Small), ("band", 4, Small), ("full", 7, Full), ("full", 21, Full),
      ("band", 8, Sparse), ("band", 120, Sparse)],
 )  # fmt: skip
-def test_systems(kind, n, way, dtype):
-    """Solutions of `(d I - h J) x = r` for four diagonals, one of which is real; rows change places."""
+def test_systems(kind, n, way, dtype, has_mass):
+    """
+    Solutions of `(d I - h J) x = r`, or `(d M + h J) x = r`, for four numbers `d`, one of which is real.
+
+    Rows change places.
+    """
     rng, h = np.random.default_rng(n), 0.7
     rows, columns = np.nonzero(pattern(kind, n, rng))
     entries = rng.normal(size=len(rows)).astype(dtype)
     if way is not Sparse and n > 1:
         entries[(rows == columns) & (rows == 0)] = DIAGONALS[0] / h  # a pivot that is zero
-    fields, numbers = Fields(), Numbers(DIAGONALS)
+    masses = rng.normal(size=len(rows)).astype(dtype)
+    masses[rows == n - 1] = 0.0  # an algebraic equation
+    masses[(rows == columns) & (rows < n - 1)] += 4
+    if has_mass:
+        entries[(rows == columns) & (rows == n - 1)] += 4
+        entries[(rows == columns) & (rows == 0) & (n > 1)] = -masses[0] * DIAGONALS[0] / h if way is not Sparse else 0.0
+    fields, numbers = Fields(), Numbers(DIAGONALS, has_mass=has_mass)
+    fields.add("masses", dtype, len(rows))
     fields.add("entries", dtype, len(rows))
     fields.add("factor", dtype, 1)
     begin = fields.size
@@ -110,14 +122,15 @@ def test_systems(kind, n, way, dtype):
     machine = Machine(module.driver(), [])
     memory = machine.memory()
     views = machine.views(memory)
-    views["entries"][...] = entries
+    views["entries"][...], views["masses"][...] = entries, masses
     right = (rng.normal(size=(n, WIDTH)) + 1j * rng.normal(size=(n, WIDTH))).astype(np.result_type(dtype, 1j))
     second = views["imaginary"].view(dtype)
     views["right"][...], second[: n * WIDTH] = right.real, right.imag.ravel()
     machine.run(memory, 1)
     place = (fields.offset("change") - begin) // np.dtype(dtype).itemsize
     found = views["change"] + 1j * second[place : place + n * WIDTH].reshape(n, WIDTH)
-    J = np.zeros((n, n))
-    J[rows, columns] = entries
-    expected = [np.linalg.solve(d * np.eye(n) - h * J, right[:, k]) for k, d in enumerate(DIAGONALS)]
+    J, M = np.zeros((n, n)), np.zeros((n, n))
+    J[rows, columns], M[rows, columns] = entries, masses
+    matrices = [d * M + h * J if has_mass else d * np.eye(n) - h * J for d in DIAGONALS]
+    expected = [np.linalg.solve(matrix, right[:, k]) for k, matrix in enumerate(matrices)]
     np.testing.assert_allclose(found.T, expected, rtol=0, atol=2e4 * np.finfo(dtype).eps)
