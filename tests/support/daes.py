@@ -60,7 +60,11 @@ def pendulum(order):
 def angles():
     """Angle and speed of the pendulum, as a function of time."""
     options = {"rtol": 1e-13, "atol": 1e-13, "dense_output": True}
-    return solve_ivp(lambda s, a: [a[1], -GRAVITY * np.sin(a[0])], (0.0, 3.0), [np.pi / 2, 0.0], "DOP853", **options).sol
+
+    def fun(t, a):
+        return [a[1], -GRAVITY * np.sin(a[0])]
+
+    return solve_ivp(fun, (0.0, 3.0), [np.pi / 2, 0.0], "DOP853", **options).sol
 
 
 def swung(t):
