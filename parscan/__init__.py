@@ -3,6 +3,7 @@
 - `linear_recurrence`: ``h_t = A_t h_{t-1} + b_t`` by parallel scan.
 - `solve_recurrence`: ``y_t = step(y_{t-1}, x_t)`` for any `step` that works on stacked states.
 - `solve_ivp`: ``y' = fun(t, y)``, called as SciPy's, solved by Newton's method on a whole mesh at once.
+- `solve_dae`: ``fun(t, y, y') = 0``, differential-algebraic equations of index 0 to 3.
 - `trace`: records what a function of NumPy arrays computes, with its exact derivatives; a `Traced` function.
 - `Dense`, `Diagonal`, `BlockDiagonal`, `StackedDiagonal`: structures of a step's Jacobian.
 - `RecurrenceResult`, `IvpResult`, `Adjoint`: results; `Status`, `IvpStatus`, `Termination`, `Attempt`: parts of them.
@@ -15,6 +16,7 @@ from ._engine.termination import Termination
 from ._functions.adjoint import Adjoint
 from ._ivp.result.result import IvpResult, IvpStatus
 from ._ivp.solve import solve_ivp
+from ._ivp.solve_dae import solve_dae
 from ._linalg.block_diagonal import BlockDiagonal
 from ._linalg.dense import Dense
 from ._linalg.diagonal import Diagonal
@@ -42,6 +44,7 @@ __all__ = [
     "Termination",
     "Traced",
     "linear_recurrence",
+    "solve_dae",
     "solve_ivp",
     "solve_recurrence",
     "trace",

@@ -39,6 +39,7 @@ from .sequential.delegate import delegate
 from .sequential.empty import solve_empty
 from .sequential.ensemble import solve_ensemble
 from .sequential.own_steps import solve_with_own_steps
+from .solve_dae import solve_with_mass
 
 CALLED: dict[str, Callable[[Workload], bool]] = {
     "`fun` is called: `jac` was given.": lambda work: work.problem.jac is not None and not work.is_settled,
@@ -78,6 +79,8 @@ def solve_ivp(
     min_step: float | None = None,
     lband: int | None = None,
     uband: int | None = None,
+    mass: Any = None,
+    consistent: str = "project",
 ) -> IvpResult:
     """Solve an initial value problem ``y' = fun(t, y, *args)``, ``y(t0) = y0``, in parallel over time.
 
@@ -171,6 +174,15 @@ def solve_ivp(
         Nonzero entries of the Jacobian. SciPy's sparse ``"Radau"`` or ``"BDF"`` then solves the problem.
     min_step, lband, uband : optional
         Smallest step, and bandwidths of the Jacobian, for SciPy's ``"LSODA"``.
+    mass : array_like of shape (n,) or (n, n), sparse matrix, or callable, optional
+        The matrix `M` of ``M y' = fun(t, y, *args)``: its diagonal, the whole matrix, or a function ``M(t)`` or ``M(t,
+        y)`` of these, which may take `args`, too. It may be singular: the equations are then differential-algebraic, of
+        index 1 to 3. ``"auto"`` and ``"Radau"`` solve them step by step, as :func:`parscan.solve_dae` does, for a
+        single state of float64, without `jumps`, `vectorized` and options of meshes and of SciPy's solvers.
+        ``sol.decisions`` tells the index, and `fun` and its Jacobian are those of the right-hand side.
+    consistent : str
+        With `mass`: ``"project"`` moves a `y0` that does not satisfy the algebraic equations, and the hidden ones of
+        index 2 and 3, to the nearest state that does, and says so in ``sol.decisions``; ``"assume"`` does not.
 
     Returns
     -------
@@ -225,10 +237,16 @@ def solve_ivp(
         method, vectorized, jac, max_step, first_step, jumps, mesh, guess, stages, window, progress, jac_sparsity,
         min_step, lband, uband,
     )  # fmt: skip
-    if compile is not False:
+    again = None
+    if mass is not None:
+        of_mass = {"mass": mass, "t_eval": t_eval, "dense_output": dense_output, "events": events, "rtol": rtol}
+        again = solve_with_mass(fun, t_span, y0, args, others, consistent, compile, **of_mass, atol=atol)
+    elif consistent != "project":
+        raise ValueError(f"`consistent` is {consistent!r}, but it is for equations with `mass`: leave it out.")
+    elif compile is not False:
         again = solve_again(fun, t_span, y0, t_eval, args, rtol, atol, events, dense_output, compile, others)
-        if again is not None:
-            return again
+    if again is not None:
+        return again
     check_watcher(progress)
     problem = as_problem(fun, t_span, y0, args, jac, rtol, atol, max_step, jumps=jumps, vectorized=vectorized)
     if compile is not False:

@@ -187,8 +187,14 @@ def test_libraries_stay_where_they_belong():
         "_ivp/coarse/step_over_jump.py",
         "_ivp/coarse/lsoda.py",
         "_ivp/coarse/rows.py",
+        "_ivp/implicit/index.py",
         "_ivp/implicit/mass.py",
+        "_ivp/implicit/pencil.py",
+        "_ivp/implicit/prepared.py",
         "_ivp/implicit/problem.py",
+        "_ivp/implicit/radau.py",
+        "_ivp/implicit/solve.py",
+        "_ivp/implicit/start.py",
         "_ivp/methods/explicit.py",
         "_ivp/methods/exponential.py",
         "_ivp/core/tableaux.py",
@@ -251,7 +257,10 @@ SIGNATURES = {
     "linear_recurrence": "A b h0 reverse",
     "trace": "fun examples",
     "solve_ivp": "fun t_span y0 method t_eval dense_output events vectorized args jac rtol atol max_step first_step "
-    "jumps mesh guess stages window compile progress jac_sparsity min_step lband uband",
+    "jumps mesh guess stages window compile progress jac_sparsity min_step lband uband "
+    "mass consistent",
+    "solve_dae": "fun t_span y0 yp0 method t_eval dense_output events args jac rtol atol max_step first_step "
+    "consistent compile progress",
 }
 
 

@@ -50,6 +50,10 @@ def test_gru_series_agrees_with_the_loop():
     assert example("gru_series")["main"]() <= 1e-12
 
 
+def test_a_pendulum_of_each_index_is_that_by_the_angle():
+    assert max(example("pendulum_dae")["main"](1e-5, 1.0)) <= 10
+
+
 def test_a_scipy_script_gives_the_same_by_parscan(capsys):
     assert example("from_scipy")["main"]() <= 1e-8
     assert "times faster" in capsys.readouterr().out

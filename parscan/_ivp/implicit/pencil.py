@@ -1,0 +1,223 @@
+"""The pencil `(∂F/∂y, ∂F/∂y')` of an implicit problem: by `jac`, exactly by recording `fun`, or by differences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..._arrays.namespace import Array, all_finite, machine_epsilon, quiet, random_moves
+from ..sensitivities.recorded_gradient import entering
+from .problem import ImplicitProblem
+
+if TYPE_CHECKING:
+    from ..._recorded.linearised import Linearised
+
+MOST_NODES = 1 << 18
+"""Largest number of operations of recorded equations with their derivatives."""
+
+STEP = machine_epsilon("float64") ** (1 / 3)
+"""Relative step of central differences."""
+
+LIKE = 1e-7
+"""Relative difference of recorded equations and the user's that is accepted."""
+
+SPREAD = 1e-3
+"""Relative changes of states at which they are compared."""
+
+FAR, NEAR = 0.1, 1e-3
+"""A transposed `jac` differs from differences by more than the first share, its transpose by less than the second."""
+
+Pair = tuple[Array, Array]
+"""`∂F/∂y` and `∂F/∂y'`, `(n, n)` both."""
+
+
+class Pencils:
+    """
+    Evaluates pencils.
+
+    Attributes
+    ----------
+    way : str
+        How that is done, as a sentence.
+    is_exact : bool
+        Whether pencils are the user's, or of the recorded equations.
+    count, calls : int
+        Pencils evaluated, and calls of `fun` for them.
+    """
+
+    def __init__(self, problem: ImplicitProblem, *, records: bool = True) -> None:
+        self._problem, self.count, self.calls = problem, 0, 0
+        self.is_exact, self.way, self._pair = self._chosen(records)
+
+    def __call__(self, t: float, y: Array, yp: Array) -> Pair:
+        """The pencil at a time, state and slopes."""
+        self.count += 1
+        with quiet():
+            return self._pair(t, y, yp)
+
+    def _chosen(self, records: bool) -> tuple[bool, str, Callable[[float, Array, Array], Pair]]:
+        problem = self._problem
+        if problem.jac is not None:
+            return True, "Derivatives of `fun` are those of `jac`.", self._by_jac
+        reason = "`compile` is False"
+        if records:
+            found = _recorded(problem)
+            if not isinstance(found, str):
+                return True, "Derivatives of `fun` are exact: it was recorded.", found
+            reason = f"it {found}"
+        words = f"Derivatives of `fun` are taken by differences, as {reason}; pass `jac` for exact ones."
+        return False, words, self.by_differences
+
+    def _by_jac(self, t: float, y: Array, yp: Array) -> Pair:
+        """The user's derivatives."""
+        problem, n = self._problem, self._problem.n
+        if problem.mass is None:
+            value = problem.jac(t, y.copy(), yp.copy(), *problem.args)
+            try:
+                by_state, by_slope = value
+            except (TypeError, ValueError):
+                raise ValueError(
+                    f"`jac` returned {type(value).__name__}; it is to return a pair: the derivatives of `fun` by `y` "
+                    "and by `yp`."
+                ) from None
+            return _matrix(by_state, "∂F/∂y", n), _matrix(by_slope, "∂F/∂yp", n)
+        value = problem.jac(t, y.copy(), *problem.args) if callable(problem.jac) else problem.jac
+        return self._of_mass(t, y, yp, _matrix(value, "∂f/∂y", n))
+
+    def _of_mass(self, t: float, y: Array, yp: Array, of_fun: Array) -> Pair:
+        """The pencil of a mass matrix, of which the derivative by the state is taken by differences."""
+        problem, mass = self._problem, self._problem.mass
+        assert mass is not None
+        if mass.is_constant or not mass.takes_state:
+            return -of_fun, mass.matrix(t, y, problem.args)
+
+        def product(state: Array) -> Array:
+            found: Array = mass.matrix(t, state, problem.args) @ yp
+            return found
+
+        return _central(product, y, problem.bound(y)) - of_fun, mass.matrix(t, y, problem.args)
+
+    def by_differences(self, t: float, y: Array, yp: Array) -> Pair:
+        """The pencil by central differences of `fun`."""
+        problem = self._problem
+        bound = problem.bound(y)
+
+        def of_state(state: Array) -> Array:
+            self.calls += 1
+            return problem.residual(t, state, yp)
+
+        def of_slopes(slopes: Array) -> Array:
+            self.calls += 1
+            return problem.residual(t, y, slopes)
+
+        by_state = _central(of_state, y, bound)
+        if problem.mass is not None:
+            return by_state, problem.mass.matrix(t, y, problem.args)
+        length = abs(problem.span[1] - problem.span[0])
+        return by_state, _central(of_slopes, yp, np.maximum(bound, np.abs(y)) / (length if np.isfinite(length) else 1))
+
+    def reject_transposed(self, t: float, y: Array, yp: Array) -> None:
+        """Raise if the user's derivatives are transposed."""
+        if self._problem.jac is None or self._problem.n == 1:
+            return
+        with quiet():
+            given, found = self._pair(t, y, yp), self.by_differences(t, y, yp)
+        for name, one, other in zip(("∂F/∂y", "∂F/∂yp"), given, found, strict=True):
+            size = np.linalg.norm(other)
+            if np.linalg.norm(one - other) > FAR * size > 0 and np.linalg.norm(one.T - other) < NEAR * size:
+                raise ValueError(
+                    f"`jac` is transposed in {name}: entry [i, j] must be the derivative of component i of `fun` by "
+                    "component j, and differences of `fun` say that it is the other way round."
+                )
+
+
+def _matrix(value: Any, name: str, n: int) -> Array:
+    """A matrix that a user gave."""
+    if hasattr(value, "toarray"):
+        value = value.toarray()
+    try:
+        found = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"`jac` returned for {name} what cannot be made an array of floats: {error}") from None
+    if found.shape != (n, n):
+        raise ValueError(f"`jac` returned shape {found.shape} for {name} where {(n, n)} was expected.")
+    return found.copy()
+
+
+def _central(function: Callable[[Array], Array], at: Array, least: Array) -> Array:
+    """Derivatives of a function by its argument; `least` are the smallest sizes of its components that matter."""
+    columns = []
+    for k in range(at.shape[0]):
+        up, down = at.copy(), at.copy()
+        step = STEP * max(abs(float(at[k])), float(least[k]) / STEP**0.5)
+        up[k], down[k] = at[k] + step, at[k] - step
+        columns.append((function(up) - function(down)) / (up[k] - down[k]))
+    return np.stack(columns, axis=1)
+
+
+def _recorded(problem: ImplicitProblem) -> Callable[[float, Array, Array], Pair] | str:
+    """The pencil of the recorded equations; or why they cannot be recorded, as the predicate of a sentence."""
+    from ..._recorded.budget import NoCodeError  # noqa: PLC0415 - slow to import
+    from ..._recorded.linearised import values_and_entries  # noqa: PLC0415
+    from ..._recorded.memo import remembered  # noqa: PLC0415
+    from ..._recorded.record import NotRecordedError, Wishes  # noqa: PLC0415
+
+    n = problem.n
+    examples = [np.zeros(()), np.ones(n), np.ones(n)]
+    try:
+        wishes = Wishes((0, 1, 2), np.dtype(float))
+        recording = remembered(problem.equations, examples, problem.args, MOST_NODES, wishes)
+        if recording.shape != (n,) or recording.dtype != float:
+            return f"returns {recording.dtype} of shape {recording.shape} when it is recorded"
+        with entering():
+            pair = _Recorded(n, values_and_entries(recording, 1), values_and_entries(recording, 2))
+    except (NotRecordedError, NoCodeError) as error:
+        reason = getattr(error, "reason", str(error))
+        place = getattr(error, "place", "")
+        return reason + (f" ({place})" if place else "")
+    return pair if pair.agrees(problem) else "gives something else than its recorded operations"
+
+
+@dataclass(frozen=True)
+class _Recorded:
+    """The derivatives of recorded equations, evaluated by NumPy."""
+
+    n: int
+    by_state: Linearised
+    by_slope: Linearised
+
+    def __call__(self, t: float, y: Array, yp: Array) -> Pair:
+        given = np.full(1, float(t)), y[None, :], yp[None, :]
+        found = []
+        for one in (self.by_state, self.by_slope):
+            matrix = np.zeros((self.n, self.n))
+            matrix[one.rows, one.columns] = one.program(*given)[1][0]
+            found.append(matrix)
+        return found[0], found[1]
+
+    def agrees(self, problem: ImplicitProblem) -> bool:
+        """Whether the recorded equations are those of the user near the begin."""
+        n, (begin, end) = self.n, problem.span
+        later = begin + SPREAD * (end - begin if np.isfinite(end) else 1.0)
+        slopes = np.zeros(n) if problem.yp0 is None else problem.yp0
+        size = np.abs(problem.y0) + (problem.y0 == 0) * 0.1
+        for t, seed in ((begin, 0), (later, 1), (begin, 2)):
+            y = problem.y0 + SPREAD * seed * size * random_moves((n,), size, seed=seed)
+            yp = slopes + seed * random_moves((n,), size, seed=seed + 10)
+            with quiet():
+                try:
+                    expected = problem.residual(t, y, yp)
+                except Exception:
+                    if seed == 0:
+                        raise
+                    continue  # states nearby need not be such as the function takes
+                found = self.by_state.program(np.full(1, t), y[None, :], yp[None, :])[0][0].reshape(n)
+            if not all_finite(expected):
+                continue
+            bound = LIKE * (np.abs(expected) + np.abs(found)) + LIKE * np.max(np.abs(expected), initial=1e-300)
+            if not np.all(np.abs(found - expected) <= bound):
+                return False
+        return True

@@ -1,0 +1,94 @@
+"""An implicit problem ready for a march: its index, a consistent start, and what was decided, in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..._arrays.namespace import Array, quiet, random_moves
+from .index import Index, SingularError, index_of
+from .pencil import Pencils
+from .problem import ImplicitProblem
+from .start import Start, consistent
+
+SPREAD = 0.02
+"""Changes of the state, as a share of its largest component, at which the pencil is looked at once more."""
+
+NEARBY = 2
+"""States that are changed so."""
+
+CONSISTENT = ("project", "assume")
+"""Values of `consistent`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """
+    A problem with its index and a consistent start.
+
+    Parameters
+    ----------
+    problem : ImplicitProblem
+        With `index`, and consistent `y0` and `yp0`.
+    pencils : Pencils
+    index : Index
+    start : Start
+    decisions : tuple of str
+    """
+
+    problem: ImplicitProblem
+    pencils: Pencils
+    index: Index
+    start: Start
+    decisions: tuple[str, ...]
+
+
+def prepared(problem: ImplicitProblem, *, moves: bool, records: bool) -> Prepared:
+    """
+    The problem with its index and start; the state of the start is not changed unless it `moves`.
+
+    Raises
+    ------
+    ValueError
+        If the equations are singular or of an index above 3, or no consistent start is found.
+    """
+    slopes = np.zeros(problem.n) if problem.yp0 is None else problem.yp0
+    problem.residual(problem.span[0], problem.y0, slopes)  # what it raises, the user sees at once
+    pencils = Pencils(problem, records=records)
+    pencils.reject_transposed(problem.span[0], problem.y0, slopes)
+    index = _index(problem, pencils, problem.y0, slopes)
+    start = consistent(problem, pencils, index, moves=moves)
+    if start.moved.size:
+        index = _index(problem, pencils, start.y0, start.yp0)
+    ready = replace(problem, y0=start.y0, yp0=start.yp0, index=index.of_components)
+    words = index.words, start.words(problem.y0), pencils.way
+    return Prepared(ready, pencils, index, start, tuple(each for each in words if each))
+
+
+def _index(problem: ImplicitProblem, pencils: Pencils, y: Array, slopes: Array) -> Index:
+    """
+    The index at the start, with the highest index of each component there and at states nearby.
+
+    Where a component is zero at the start, the equations may not couple it to others.
+    """
+    t, n, exact = problem.span[0], problem.n, pencils.is_exact
+    size = SPREAD * float(np.max(np.abs(y), initial=0.0)) or SPREAD
+    speed = SPREAD * float(np.max(np.abs(slopes), initial=0.0)) or SPREAD
+    found, refused = list[Index](), list[SingularError]()
+    for k in range(1 + NEARBY):
+        moved = k * random_moves((n,), y, seed=k) * size / NEARBY
+        changed = k * random_moves((n,), y, seed=k + NEARBY) * speed / NEARBY
+        try:
+            with quiet():
+                found.append(index_of(*pencils(t, y + moved, slopes + changed), is_exact=exact))
+        except SingularError as error:
+            refused.append(error)
+        except Exception:
+            if k == 0:
+                raise
+    if not found:
+        raise SingularError(f"At the start, {refused[0]}.")
+    first = found[0]
+    alike = [one.of_components for one in found if one.of_problem == first.of_problem]
+    return Index(first.of_problem, np.max(alike, axis=0))
