@@ -8,14 +8,17 @@ from typing import Any
 
 from .._arrays.elementwise import is_complex
 from .._arrays.namespace import Array, all_finite, as_array, dtype_name, library
+from .._recorded.budget import NoCodeError
 from .._reporting.progress import Watcher, check_watcher, watch
 from .arguments import as_options, as_problem, as_times, reject_unwatched
+from .compiled.equations import RecordedEquations, record_equations
+from .compiled.march_of_equations import march_by_code, steps_of
 from .core.problem import Problem
 from .core.watched import reached_by
 from .implicit.mass import as_mass
-from .implicit.prepared import CONSISTENT, prepared
+from .implicit.prepared import CONSISTENT, Prepared, prepared
 from .implicit.problem import ImplicitProblem
-from .implicit.solve import Wanted, by_arrays, solve_implicit
+from .implicit.solve import Wanted, result_of, solve_implicit, until_of
 from .output.events import prepare
 from .result.result import IvpResult
 
@@ -45,7 +48,7 @@ def solve_dae(
 ) -> IvpResult:
     """Solve a system of differential-algebraic equations ``fun(t, y, y', *args) = 0``, ``y(t0) = y0``.
 
-    Radau IIA of order 5 takes steps of variable length [1]_. The index of the equations, 0 to 3, is found from their
+    Radau IIA takes steps of variable length [1]_, of order 13 by machine code, of order 5 by calls of `fun`. The index of the equations, 0 to 3, is found from their
     derivatives, and told in ``sol.decisions``. For equations ``M y' = f(t, y)``, see the argument `mass` of
     :func:`parscan.solve_ivp`.
 
@@ -62,7 +65,7 @@ def solve_dae(
         Its derivative. None: it is computed.
     method : str
         - ``"auto"``: the problem is solved again with tighter tolerances, until the error is a few tolerances.
-        - ``"Radau"``: once; the tolerances are those of the error of a step.
+        - ``"Radau"``: once, unless by machine code; the tolerances are those of the error of a step.
     t_eval : array_like, shape (N,), optional
         Output times, sorted along the span. By default the ends of the steps.
     dense_output : bool
@@ -87,7 +90,9 @@ def solve_dae(
         moved to the nearest state that does: components whose derivatives do not enter the equations first, the others
         as little as possible, in units of the tolerances. ``sol.decisions`` says so. ``"assume"``: it stays as it is.
     compile : bool or None
-        False: `fun` is not recorded.
+        Whether machine code of `fun` takes the steps, by Radau IIA of order 13. None: for ``"auto"`` without `jac`,
+        where `fun` can be recorded; ``sol.decisions`` says why not. True: an error says why, if that is not possible.
+        False: `fun` is called.
     progress : bool or callable
         As for `solve_ivp`.
 
@@ -176,18 +181,62 @@ def _solved(
         raise ValueError(f"`method` is {method!r}; mass matrices and DAEs are solved by {METHODS[0]!r} or 'Radau'.")
     if consistent not in CONSISTENT:
         raise ValueError(f"`consistent` is {consistent!r}; pass 'project' or 'assume'.")
-    if compiles:
-        raise TypeError("`compile=True` is not available for mass matrices and DAEs: leave it out.")
     step = as_options(problem.span, None, first_step, None).get("first_step")
     given = _as_implicit(problem, mass, jac, yp0, step)
     times = as_times(t_eval, problem.span, problem.y0)
     listed = prepare(events)
     reject_unwatched(listed, problem)
-    ready = prepared(given, moves=consistent == "project", records=compiles is not False)
+    recorded = _recorded(given, compiles)
+    ready = prepared(given, recorded, moves=consistent == "project")
     with watch(progress, abs(problem.span[1] - problem.span[0]), None) as report:
         reached = reached_by("Radau", problem.span[0], report)
         wanted = Wanted(times, None if events is None else listed, bool(dense_output), method == "auto", reached)
-        return solve_implicit(ready, wanted, by_arrays(ready))
+        decisions = tuple[str, ...]()
+        if compiles or (method == "auto" and compiles is not False):
+            found = _by_code(ready, wanted, recorded, is_demanded=bool(compiles))
+            if isinstance(found, IvpResult):
+                return found
+            if compiles:
+                raise TypeError(f"`compile=True`: {found}.")
+            decisions = (f"{found[0].upper()}{found[1:]}.",)
+        return solve_implicit(ready, wanted, decisions)
+
+
+def _recorded(problem: ImplicitProblem, compiles: bool | None) -> RecordedEquations | str:
+    """The recorded equations; or why there are none, as the end of a sentence."""
+    if compiles is False:
+        return "`compile` is False"
+    try:
+        found = record_equations(problem)
+        _ = found.pencil  # it has derivatives
+    except NoCodeError as reason:
+        return f"it {reason}"
+    return found
+
+
+def _by_code(
+    ready: Prepared, wanted: Wanted, recorded: RecordedEquations | str, *, is_demanded: bool
+) -> IvpResult | str:  # fmt: skip
+    """
+    The result by machine code; or why there is none, as a sentence without its full stop.
+
+    Where it does not come to the end, arrays tell why, unless it is demanded.
+    """
+    problem = ready.problem
+    if isinstance(recorded, str):
+        return f"no machine code, as `fun` cannot be recorded: {recorded}"
+    if problem.jac is not None:
+        return "no machine code: `jac` was given"
+    if problem.span[0] == problem.span[1]:
+        return "no machine code: there is nothing to integrate"
+    try:
+        found = march_by_code(problem, recorded, lambda: until_of(problem, wanted))
+    except NoCodeError as reason:
+        return f"no machine code: `fun` {reason}"
+    steps = steps_of(found)
+    if steps.failure is not None and not is_demanded:
+        return f"machine code came to t = {steps.failed_at!r} only, where {steps.failure}"
+    return result_of(ready, wanted, steps, found.end, (), 1)
 
 
 def _as_implicit(problem: Problem, mass: Any, jac: Any, yp0: Any, first_step: float | None) -> ImplicitProblem:

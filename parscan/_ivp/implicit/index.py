@@ -69,7 +69,6 @@ def index_of(by_state: Array, by_slope: Array, *, is_exact: bool) -> Index:
     SingularError
         If the pencil is singular, or of an index above 3.
     """
-    reject_structure(by_state, by_slope)
     A, E = _scaled(by_state, by_slope)
     share, n = ROUNDED if is_exact else DIFFERENCED, A.shape[0]
     ranks, left, right = list[int](), A, E
@@ -83,6 +82,7 @@ def index_of(by_state: Array, by_slope: Array, *, is_exact: bool) -> Index:
         new = _unit_rows(turned[rank:])
         right = np.concatenate([_unit_rows(sizes[:rank, None] * vt[:rank]), new])
         left = np.concatenate([turned[:rank] / sizes[:rank, None], np.zeros_like(new)])
+    reject_structure(by_state, by_slope)
     _reject_singular(A, E, share)
     raise SingularError(
         f"the index of the equations is above {HIGHEST}, so that Radau cannot solve them: differentiate the algebraic "

@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from ..._arrays.namespace import Array, all_finite, machine_epsilon, quiet, random_moves
-from ..sensitivities.recorded_gradient import entering
 from .problem import ImplicitProblem
-
-if TYPE_CHECKING:
-    from ..._recorded.linearised import Linearised
-
-MOST_NODES = 1 << 18
-"""Largest number of operations of recorded equations with their derivatives."""
 
 STEP = machine_epsilon("float64") ** (1 / 3)
 """Relative step of central differences."""
@@ -34,9 +26,25 @@ Pair = tuple[Array, Array]
 """`∂F/∂y` and `∂F/∂y'`, `(n, n)` both."""
 
 
+class Recorded(Protocol):
+    """The recorded equations, at times `(m,)`, states and slopes `(m, n)`."""
+
+    def residuals(self, t: Array, states: Array, slopes: Array) -> Array:
+        """Values `(m, n)`."""
+
+    def jacobians(self, t: Array, states: Array, slopes: Array) -> tuple[Array, Array]:
+        """Their derivatives by states and slopes, `(m, n, n)` both."""
+
+
 class Pencils:
     """
     Evaluates pencils.
+
+    Parameters
+    ----------
+    problem : ImplicitProblem
+    recorded : Recorded, or str
+        The recorded equations; or why there are none, as the end of a sentence.
 
     Attributes
     ----------
@@ -48,9 +56,9 @@ class Pencils:
         Pencils evaluated, and calls of `fun` for them.
     """
 
-    def __init__(self, problem: ImplicitProblem, *, records: bool = True) -> None:
+    def __init__(self, problem: ImplicitProblem, recorded: Recorded | str) -> None:
         self._problem, self.count, self.calls = problem, 0, 0
-        self.is_exact, self.way, self._pair = self._chosen(records)
+        self.is_exact, self.way, self._pair = self._chosen(recorded)
 
     def __call__(self, t: float, y: Array, yp: Array) -> Pair:
         """The pencil at a time, state and slopes."""
@@ -58,17 +66,21 @@ class Pencils:
         with quiet():
             return self._pair(t, y, yp)
 
-    def _chosen(self, records: bool) -> tuple[bool, str, Callable[[float, Array, Array], Pair]]:
+    def _chosen(self, recorded: Recorded | str) -> tuple[bool, str, Callable[[float, Array, Array], Pair]]:
         problem = self._problem
         if problem.jac is not None:
             return True, "Derivatives of `fun` are those of `jac`.", self._by_jac
-        reason = "`compile` is False"
-        if records:
-            found = _recorded(problem)
-            if not isinstance(found, str):
-                return True, "Derivatives of `fun` are exact: it was recorded.", found
-            reason = f"it {found}"
-        words = f"Derivatives of `fun` are taken by differences, as {reason}; pass `jac` for exact ones."
+        if not isinstance(recorded, str):
+            if _agrees(problem, recorded):
+                made = recorded
+
+                def exact(t: float, y: Array, yp: Array) -> Pair:
+                    by_state, by_slope = made.jacobians(np.full(1, t), y[None, :], yp[None, :])
+                    return by_state[0], by_slope[0]
+
+                return True, "Derivatives of `fun` are exact: it was recorded.", exact
+            recorded = "it gives something else than its recorded operations"
+        words = f"Derivatives of `fun` are taken by differences, as {recorded}; pass `jac` for exact ones."
         return False, words, self.by_differences
 
     def _by_jac(self, t: float, y: Array, yp: Array) -> Pair:
@@ -158,66 +170,26 @@ def _central(function: Callable[[Array], Array], at: Array, least: Array) -> Arr
     return np.stack(columns, axis=1)
 
 
-def _recorded(problem: ImplicitProblem) -> Callable[[float, Array, Array], Pair] | str:
-    """The pencil of the recorded equations; or why they cannot be recorded, as the predicate of a sentence."""
-    from ..._recorded.budget import NoCodeError  # noqa: PLC0415 - slow to import
-    from ..._recorded.linearised import values_and_entries  # noqa: PLC0415
-    from ..._recorded.memo import remembered  # noqa: PLC0415
-    from ..._recorded.record import NotRecordedError, Wishes  # noqa: PLC0415
-
-    n = problem.n
-    examples = [np.zeros(()), np.ones(n), np.ones(n)]
-    try:
-        wishes = Wishes((0, 1, 2), np.dtype(float))
-        recording = remembered(problem.equations, examples, problem.args, MOST_NODES, wishes)
-        if recording.shape != (n,) or recording.dtype != float:
-            return f"returns {recording.dtype} of shape {recording.shape} when it is recorded"
-        with entering():
-            pair = _Recorded(n, values_and_entries(recording, 1), values_and_entries(recording, 2))
-    except (NotRecordedError, NoCodeError) as error:
-        reason = getattr(error, "reason", str(error))
-        place = getattr(error, "place", "")
-        return reason + (f" ({place})" if place else "")
-    return pair if pair.agrees(problem) else "gives something else than its recorded operations"
-
-
-@dataclass(frozen=True)
-class _Recorded:
-    """The derivatives of recorded equations, evaluated by NumPy."""
-
-    n: int
-    by_state: Linearised
-    by_slope: Linearised
-
-    def __call__(self, t: float, y: Array, yp: Array) -> Pair:
-        given = np.full(1, float(t)), y[None, :], yp[None, :]
-        found = []
-        for one in (self.by_state, self.by_slope):
-            matrix = np.zeros((self.n, self.n))
-            matrix[one.rows, one.columns] = one.program(*given)[1][0]
-            found.append(matrix)
-        return found[0], found[1]
-
-    def agrees(self, problem: ImplicitProblem) -> bool:
-        """Whether the recorded equations are those of the user near the begin."""
-        n, (begin, end) = self.n, problem.span
-        later = begin + SPREAD * (end - begin if np.isfinite(end) else 1.0)
-        slopes = np.zeros(n) if problem.yp0 is None else problem.yp0
-        size = np.abs(problem.y0) + (problem.y0 == 0) * 0.1
-        for t, seed in ((begin, 0), (later, 1), (begin, 2)):
-            y = problem.y0 + SPREAD * seed * size * random_moves((n,), size, seed=seed)
-            yp = slopes + seed * random_moves((n,), size, seed=seed + 10)
-            with quiet():
-                try:
-                    expected = problem.residual(t, y, yp)
-                except Exception:
-                    if seed == 0:
-                        raise
-                    continue  # states nearby need not be such as the function takes
-                found = self.by_state.program(np.full(1, t), y[None, :], yp[None, :])[0][0].reshape(n)
-            if not all_finite(expected):
-                continue
-            bound = LIKE * (np.abs(expected) + np.abs(found)) + LIKE * np.max(np.abs(expected), initial=1e-300)
-            if not np.all(np.abs(found - expected) <= bound):
-                return False
-        return True
+def _agrees(problem: ImplicitProblem, recorded: Recorded) -> bool:
+    """Whether the recorded equations are those of the user near the begin."""
+    n, (begin, end) = problem.n, problem.span
+    later = begin + SPREAD * (end - begin if np.isfinite(end) else 1.0)
+    slopes = np.zeros(n) if problem.yp0 is None else problem.yp0
+    size = np.abs(problem.y0) + (problem.y0 == 0) * 0.1
+    for t, seed in ((begin, 0), (later, 1), (begin, 2)):
+        y = problem.y0 + SPREAD * seed * size * random_moves((n,), size, seed=seed)
+        yp = slopes + seed * random_moves((n,), size, seed=seed + 10)
+        with quiet():
+            try:
+                expected = problem.residual(t, y, yp)
+            except Exception:
+                if seed == 0:
+                    raise
+                continue  # states nearby need not be such as the function takes
+            found = recorded.residuals(np.full(1, t), y[None, :], yp[None, :])[0]
+        if not all_finite(expected):
+            continue
+        bound = LIKE * (np.abs(expected) + np.abs(found)) + LIKE * np.max(np.abs(expected), initial=1e-300)
+        if not np.all(np.abs(found - expected) <= bound):
+            return False
+    return True

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..._arrays.namespace import Array, quiet, random_moves
 from .index import Index, SingularError, index_of
-from .pencil import Pencils
+from .pencil import Pencils, Recorded
 from .problem import ImplicitProblem
 from .start import Start, consistent
 
@@ -44,9 +44,11 @@ class Prepared:
     decisions: tuple[str, ...]
 
 
-def prepared(problem: ImplicitProblem, *, moves: bool, records: bool) -> Prepared:
+def prepared(problem: ImplicitProblem, recorded: Recorded | str, *, moves: bool) -> Prepared:
     """
     The problem with its index and start; the state of the start is not changed unless it `moves`.
+
+    `recorded` are the recorded equations, or why there are none, as the end of a sentence.
 
     Raises
     ------
@@ -55,7 +57,7 @@ def prepared(problem: ImplicitProblem, *, moves: bool, records: bool) -> Prepare
     """
     slopes = np.zeros(problem.n) if problem.yp0 is None else problem.yp0
     problem.residual(problem.span[0], problem.y0, slopes)  # what it raises, the user sees at once
-    pencils = Pencils(problem, records=records)
+    pencils = Pencils(problem, recorded)
     pencils.reject_transposed(problem.span[0], problem.y0, slopes)
     index = _index(problem, pencils, problem.y0, slopes)
     start = consistent(problem, pencils, index, moves=moves)
@@ -87,6 +89,8 @@ def _index(problem: ImplicitProblem, pencils: Pencils, y: Array, slopes: Array) 
         except Exception:
             if k == 0:
                 raise
+        if found and found[0].of_problem < 2:
+            return found[0]
     if not found:
         raise SingularError(f"At the start, {refused[0]}.")
     first = found[0]

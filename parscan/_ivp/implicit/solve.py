@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import inf, isfinite, nan
-from typing import TypeAlias
 
 import numpy as np
 
@@ -14,7 +13,6 @@ from ..._engine.termination import Failure, Termination
 from ..._reporting.result_base import Deferred
 from ..core.failures import UNEXPLAINED
 from ..core.polynomial import PiecewisePolynomial
-from ..core.tableaux import radau
 from ..core.watched import Reached
 from ..output.dense_output import DenseOutput
 from ..output.events import Occurrences, Watch, find, samples
@@ -24,7 +22,7 @@ from ..result.result import IvpResult
 from ..sensitivities.derivatives import Derivatives
 from .prepared import Prepared
 from .problem import ImplicitProblem
-from .radau import march
+from .radau import TABLEAU, march
 from .steps import ImplicitSteps, Until
 
 TIGHTER, ROUNDS = 0.1, 4
@@ -42,9 +40,6 @@ LEAST = 1e-13
 COMPARED = 0.25, 0.5, 0.75, 1.0
 """Shares of the solution at whose nodes marches are compared."""
 
-March: TypeAlias = Callable[[ImplicitProblem, Until | None], ImplicitSteps]
-"""Solves a prepared problem step by step."""
-
 
 @dataclass(frozen=True, eq=False)
 class Wanted:
@@ -57,26 +52,30 @@ class Wanted:
     reached: Reached | None = None
 
 
-def by_arrays(ready: Prepared) -> March:
-    """The march on arrays."""
-    return lambda problem, until: march(problem, ready.pencils, until)
-
-
-def solve_implicit(ready: Prepared, wanted: Wanted, step_by_step: March, decisions: tuple[str, ...] = ()) -> IvpResult:
-    """The result of a prepared problem by marches."""
+def solve_implicit(ready: Prepared, wanted: Wanted, decisions: tuple[str, ...] = ()) -> IvpResult:
+    """The result of a prepared problem by marches on arrays."""
     problem = ready.problem
     if problem.span[0] == problem.span[1]:
-        return _result(ready, wanted, ImplicitSteps(_constant(problem)), nan, decisions, 0)
-    until = _Until(problem, wanted)
-    steps = step_by_step(problem, until)
+        return result_of(ready, wanted, ImplicitSteps(_constant(problem)), nan, decisions, 0)
+
+    def step_by_step(some: ImplicitProblem) -> ImplicitSteps:
+        return march(some, ready.pencils, until_of(problem, wanted))
+
+    steps = step_by_step(problem)
     error, count = nan, 1
     if wanted.controls_error and steps.failure is None:
-        steps, error, count = _tightened(problem, wanted, step_by_step, steps)
-    return _result(ready, wanted, steps, error, decisions, count)
+        steps, error, count = _tightened(problem, step_by_step, steps)
+    return result_of(ready, wanted, steps, error, decisions, count)
+
+
+def until_of(problem: ImplicitProblem, wanted: Wanted) -> Until | None:
+    """What reports the progress of a march, and ends it at a terminal event; None if there is nothing to do."""
+    has_terminal = any(event.terminal < inf for event in wanted.events or ())
+    return _Until(problem, wanted) if has_terminal or wanted.reached is not None else None
 
 
 def _tightened(
-    problem: ImplicitProblem, wanted: Wanted, step_by_step: March, steps: ImplicitSteps
+    problem: ImplicitProblem, step_by_step: Callable[[ImplicitProblem], ImplicitSteps], steps: ImplicitSteps
 ) -> tuple[ImplicitSteps, float, int]:
     """Further marches until the error is small: the last one, its error in tolerances, and the number of marches."""
     share, error, count = 1.0, nan, 1
@@ -84,7 +83,7 @@ def _tightened(
     while count < ROUNDS and share * problem.rtol * TIGHTER >= LEAST:
         share *= TIGHTER
         tight = replace(problem, rtol=problem.rtol * share, rtols=problem.rtols * share, atol=problem.atol * share)
-        following = step_by_step(tight, _Until(problem, wanted))
+        following = step_by_step(tight)
         count += 1
         if following.failure is not None:
             return _summed(steps, following), error, count
@@ -135,10 +134,10 @@ class _Until:
         return self._watch.see(*samples(part), part.near, part.at_few) is not None
 
 
-def _result(
+def result_of(
     ready: Prepared, wanted: Wanted, steps: ImplicitSteps, error: float, decisions: tuple[str, ...], count: int
 ) -> IvpResult:
-    """The result of steps, up to a terminal event."""
+    """The result of steps, up to a terminal event; `count` marches told that `error`."""
     problem, dense, failure = ready.problem, steps.polynomial, steps.failure
     mesh = np.asarray([problem.span[0]]) if dense is None else dense.t
     begin = problem.y0[None, :]
@@ -206,7 +205,7 @@ def _constant(problem: ImplicitProblem) -> PiecewisePolynomial:
     """A solution over a span without length."""
     assert problem.yp0 is not None
     states = np.stack([problem.y0, problem.y0])
-    return PiecewisePolynomial(radau(3), np.asarray(problem.span), states, np.stack([problem.yp0] * 3)[None])
+    return PiecewisePolynomial(TABLEAU, np.asarray(problem.span), states, np.stack([problem.yp0] * 3)[None])
 
 
 def _done(steps: ImplicitSteps, count: int) -> str:
@@ -216,4 +215,5 @@ def _done(steps: ImplicitSteps, count: int) -> str:
     number = 0 if steps.polynomial is None else steps.polynomial.intervals
     marches = f", the last of {count} solves with tighter tolerances" if count > 1 else ""
     code = " `fun` ran as machine code." if steps.compiled else ""
-    return f"Radau IIA of order 5, step by step: {number} steps{marches}, {steps.rejected} repeated.{code}"
+    order = TABLEAU.order if steps.polynomial is None else steps.polynomial.tableau.order
+    return f"Radau IIA of order {order}, step by step: {number} steps{marches}, {steps.rejected} repeated.{code}"

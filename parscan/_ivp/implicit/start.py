@@ -19,8 +19,8 @@ from .pencil import Pencils
 from .problem import ImplicitProblem
 
 STEP, OF_SPAN = 3e-3, 2e-3
-"""Step of differences along the path, as a share of the time in which components change by their size; and of the
-span, at most."""
+"""Step of differences along the path, as a share of the time in which components of one index change by the size of
+the largest one; and of the span, at most."""
 
 ROUNDS = 25
 """Most Gauss-Newton steps."""
@@ -72,7 +72,7 @@ def consistent(problem: ImplicitProblem, pencils: Pencils, index: Index, *, move
     InconsistentError
         If none is found, or the slopes of the user contradict it.
     """
-    jet = _Jet(problem, pencils, max(1, index.of_problem) if moves else 1)
+    jet = _Jet(problem, pencils, index.of_components, max(1, index.of_problem) if moves else 1)
     y, jets = problem.y0, jet.first()
     with quiet():
         if moves:
@@ -131,8 +131,8 @@ def _solved(jet: _Jet, y: Array, jets: Array) -> tuple[Array, Array] | None:
 class _Jet:
     """The derivative array at the start: `count` rows of `n` equations, of states and as many and one more jets."""
 
-    def __init__(self, problem: ImplicitProblem, pencils: Pencils, count: int) -> None:
-        self.problem, self._pencils, self._count = problem, pencils, count
+    def __init__(self, problem: ImplicitProblem, pencils: Pencils, index: Array, count: int) -> None:
+        self.problem, self._pencils, self._index, self._count = problem, pencils, index, count
         self._t, self._free = problem.span[0], FREE if pencils.is_exact else DIFFERENCED
 
     def first(self) -> Array:
@@ -248,14 +248,19 @@ class _Jet:
         return self._pencils(self._t + s, *self._path(y, jets, s))
 
     def _step(self, y: Array, jets: Array) -> float:
-        """Step of differences along the path."""
+        """Step of differences along the path: a share of the time in which components of one index change."""
         begin, end = self.problem.span
-        least = OF_SPAN * (abs(end - begin) if np.isfinite(end) else 1.0)
-        sizes = np.maximum(np.abs(y), np.max(np.abs(y), initial=0.0) * STEP + self.problem.bound(y))
-        fastest = float(np.max(np.abs(jets[0]) / sizes, initial=0.0))
-        if self._count > 2:
-            fastest = max(fastest, float(np.max(np.abs(jets[1]) / sizes, initial=0.0)) ** 0.5)
-        return min(STEP / fastest, least) if fastest > 0 else least
+        longest = OF_SPAN * (abs(end - begin) if np.isfinite(end) else 1.0)
+        bound, fastest = self.problem.bound(y), 0.0
+        for index in range(1, self._count):
+            some = self._index == index
+            size = float(np.max(np.abs(y[some]), initial=0.0))
+            if size > np.max(bound[some], initial=0.0):
+                rates = (
+                    (float(np.max(np.abs(one[some]))) / size) ** (1 / k) for k, one in enumerate(jets[:2], start=1)
+                )
+                fastest = max(fastest, *rates)
+        return min(STEP / fastest, longest) if fastest > 0 else longest
 
 
 def _along(function: Callable[[float], Array], step: float, count: int) -> Array:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from parscan._ivp.compiled.equations import record_equations
 from parscan._ivp.implicit.index import SingularError, index_of
 from parscan._ivp.implicit.mass import as_mass
 from parscan._ivp.implicit.pencil import Pencils
@@ -77,8 +78,8 @@ def test_the_table_of_problems(problem):
     y0 = problem.exact(0.3)
     mass = as_mass(problem.mass, y0.shape[0], problem.fun, ())
     made = ImplicitProblem(problem.fun, mass, None, (), problem.span, y0, None, 1e-6, 1e-6, np.asarray(1e-6))
-    for records in (True, False):
-        pencils = Pencils(made, records=records)
-        assert pencils.is_exact == records
-        found = index_of(*pencils(0.3, y0, np.zeros_like(y0)), is_exact=records)
+    for recorded in (record_equations(made), "it is not"):
+        pencils = Pencils(made, recorded)
+        assert pencils.is_exact == (not isinstance(recorded, str))
+        found = index_of(*pencils(0.3, y0, np.zeros_like(y0)), is_exact=pencils.is_exact)
         assert (found.of_problem, tuple(found.of_components.tolist())) == (problem.index, problem.components)

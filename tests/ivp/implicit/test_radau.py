@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from parscan._ivp.compiled.equations import record_equations
 from parscan._ivp.implicit import radau
 from parscan._ivp.implicit.mass import as_mass
 from parscan._ivp.implicit.prepared import prepared
@@ -23,7 +24,7 @@ def errors(problem, parts, tolerance=1e-3):
     made = ImplicitProblem(
         problem.fun, mass, None, (), problem.span, y0, None, tolerance, tolerance, np.asarray(tolerance)
     )
-    ready = prepared(replace(made, max_step=h, first_step=h), moves=True, records=True)
+    ready = prepared(replace(made, max_step=h, first_step=h), record_equations(made), moves=True)
     march = radau.Radau(ready.problem, ready.pencils)
     march._enough = 1e-12
     steps = march.run()
