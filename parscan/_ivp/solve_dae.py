@@ -48,9 +48,9 @@ def solve_dae(
 ) -> IvpResult:
     """Solve a system of differential-algebraic equations ``fun(t, y, y', *args) = 0``, ``y(t0) = y0``.
 
-    Radau IIA takes steps of variable length [1]_, of order 13 by machine code, of order 5 by calls of `fun`. The index of the equations, 0 to 3, is found from their
-    derivatives, and told in ``sol.decisions``. For equations ``M y' = f(t, y)``, see the argument `mass` of
-    :func:`parscan.solve_ivp`.
+    Radau IIA takes steps of variable length [1]_, of order 13 by machine code, of order 5 by calls of `fun`. The index
+    of the equations, 0 to 3, is found from their derivatives, and told in ``sol.decisions``. For equations ``M y' =
+    f(t, y)``, see the argument `mass` of :func:`parscan.solve_ivp`.
 
     Parameters
     ----------
