@@ -135,6 +135,11 @@ class AllMembers:
         """Number of members."""
         return int(self.y0.shape[0])
 
+    @property
+    def has_switches(self) -> bool:
+        """Whether steps of a member alone end where comparisons of states change."""
+        return self._alone(self._problem.xp.zeros(0), 0).has_switches
+
     def _common_places(self) -> Places:
         """Where steps of all members end, if that does not depend on their numbers."""
         if self._members.switches is None or self._differ:
@@ -144,7 +149,7 @@ class AllMembers:
     @cached_property
     def _most(self) -> int | None:
         """Steps after which a member is given up, if others are than those that machine code may take."""
-        if self._alone(self._problem.xp.zeros(0), 0).has_switches:
+        if self.has_switches:
             return IN_MODES
         return IN_SINGLE if self._members.is_single else None
 
@@ -268,6 +273,29 @@ class AllMembers:
         if bent is not None:
             rounds.bend(bent % count)
         rounds.first(first, self._apart_first(first, count) if self._is_complex else None)
+        found = self._go_on(some, times, alone, first, rounds, before, known, watches=watches)
+        first.give_back()
+        return found
+
+    def go_on(self, first: Ends, rounds: Rounds, known: Experience) -> Found:
+        """
+        All members after first marches that were judged already, of which only the ends are wanted.
+
+        The marches began with what is `known`, and steps cross no kinks and jumps.
+        """
+        some, times = slice(0, self.count), self._problem.xp.zeros(0)
+        found = self._go_on(some, times, self._alone(times, 0), first, rounds, known, known, watches=False)
+        found.values = copy(found.y)[:, None, :]
+        return found
+
+    def _go_on(
+        self, some: slice, times: Array, alone: Singles, first: Ends, rounds: Rounds, before: Experience,
+        known: Experience | None, *, watches: bool,
+    ) -> Found:  # fmt: skip
+        """What follows from the first marches of some members, which were judged."""
+        xp, notes = self._problem.xp, self._members.notes
+        members, _ = _numbers(xp, some.start, some.stop)
+        count = members.shape[0]
         crossing = self._crossing(alone, first, count)
         if crossing.shape[0]:
             rounds.leave(crossing)
@@ -281,6 +309,7 @@ class AllMembers:
         values = rounds.y[:, None, :][:, :0, :] if rounds.values is None else rounds.values
         if self.count <= MOST_KEPT:
             shares = before.shares if is_right_at_once else rounds.shares
+            key = self._habits(some)
             notes[key] = (known or before).next(shares, rounds.errors, rounds.evaluations, before, doubted)
         found = Found(rounds.y, values, rounds.errors, rounds.steps, rounds.methods, rounds.evaluations)
         found.shares = rounds.shares
@@ -291,7 +320,6 @@ class AllMembers:
                 found.of_rates = xp.nonzero(rounds.shares == before.shares)[0]
                 found.rates = xp.take(first.rates, found.of_rates, axis=0)
         self._mend(found, alone, first, crossing)
-        first.give_back()
         return found
 
     def _pairs(self, key: Any, shares: Array, looser: float) -> tuple[Array, Array]:
@@ -358,22 +386,16 @@ class AllMembers:
 
         `is_bent`: steps may cross kinks and jumps, where errors are a matter of chance, not proportional to tolerances.
         """
-        native = _native()
-        rtol = self._problem.rtol
-        limits = native.Limits(
-            linear=0.0 if is_bent else LINEAR / rtol, proportional=(LOOSER - 1) / GAIN,
-            rest=1.0 if is_bent else 1 / GAIN, wanted=WANTED, aim=AIM * WANTED,
-            fastest=1 / LOOSER, least=self._least / rtol, hopeless=HOPELESS, enough=ENOUGH, brief=BRIEF,
-            looser=looser, between=BETWEEN, doubt=DOUBT, unlike=UNLIKE, sure=SURE if self._members.is_single else 0.0,
-        )  # fmt: skip
+        native, rtol = _native(), self._problem.rtol
+        limits = limits_of(rtol, looser, self._least, is_bent=is_bent, is_single=self._members.is_single)
         return native.Rounds(
             limits, y0, self._rtol, self._atol, may_be_exact=self._may_be_exact, marches=2, shares=before.shares,
             expected=before.errors,
         )  # fmt: skip
 
     def _habits(self, some: slice) -> Any:
-        """Name of what is noted of some members, of solves with relative tolerances of the same power of ten."""
-        return "shares of the tolerances", f"{self._problem.rtol:.0e}", some.start, self._members.is_single
+        """Name of what is noted of some members."""
+        return habits(self._problem.rtol, some.start, is_single=self._members.is_single)
 
     @property
     def _least(self) -> float:
@@ -383,8 +405,7 @@ class AllMembers:
     @property
     def _looser(self) -> float:
         """Factor on the tolerances of the second march, if it is known which ones are enough for the first one."""
-        largest = 1 + (LOOSER - 1) / GAIN * LINEAR / self._problem.rtol
-        return LOOSER if largest < LOOSEST else LOOSEST
+        return looser_of(self._problem.rtol)
 
     def _round(
         self, rounds: Rounds, members: Array, times: Array, methods: Array | None, *, watches: bool
@@ -436,9 +457,7 @@ class AllMembers:
 
     def _longest(self, shares: Any) -> Any:
         """Longest steps: marches must differ in them to tell the error where these limit the others."""
-        begin, end = self._problem.span
-        longest = min(self._problem.max_step, abs(end - begin) / FEWEST if isfinite(end) else inf)
-        return longest * shares ** (1 / ORDER)
+        return longest_of(self._problem.span, self._problem.max_step) * shares ** (1 / ORDER)
 
     def _ends(
         self, members: Array, starts: Array, given: tuple[Array, Array], times: Array, valued: int,
@@ -492,6 +511,37 @@ class AllMembers:
                 relative = xp.where(apart == 0, xp.zeros_like(apart), relative)
             found = reduce(xp.maximum, [relative[..., k] for k in range(relative.shape[-1])])
             return xp.where(found < LARGEST, found, xp.full_like(found, LARGEST))
+
+
+def habits(rtol: float, first: int = 0, *, is_single: bool = False) -> Any:
+    """
+    Name of what is noted of members from the first one of a part on.
+
+    It is noted of solves with relative tolerances of the same power of ten.
+    """
+    return "shares of the tolerances", f"{rtol:.0e}", first, is_single
+
+
+def looser_of(rtol: float) -> float:
+    """Factor on the tolerances of the second march, if it is known which ones are enough for the first one."""
+    largest = 1 + (LOOSER - 1) / GAIN * LINEAR / rtol
+    return LOOSER if largest < LOOSEST else LOOSEST
+
+
+def longest_of(span: tuple[float, float], most: float = inf) -> float:
+    """The longest step of a march by the tolerances."""
+    begin, end = span
+    return min(most, abs(end - begin) / FEWEST if isfinite(end) else inf)
+
+
+def limits_of(rtol: float, looser: float, least: float, *, is_bent: bool = False, is_single: bool = False) -> Any:
+    """Limits of the decisions from march to march; `least` is the smallest relative tolerance of one."""
+    return _native().Limits(
+        linear=0.0 if is_bent else LINEAR / rtol, proportional=(LOOSER - 1) / GAIN,
+        rest=1.0 if is_bent else 1 / GAIN, wanted=WANTED, aim=AIM * WANTED,
+        fastest=1 / LOOSER, least=least / rtol, hopeless=HOPELESS, enough=ENOUGH, brief=BRIEF,
+        looser=looser, between=BETWEEN, doubt=DOUBT, unlike=UNLIKE, sure=SURE if is_single else 0.0,
+    )  # fmt: skip
 
 
 @cache

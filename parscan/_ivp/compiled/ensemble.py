@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from math import prod
@@ -23,7 +23,7 @@ from ..core.problem import Problem
 from ..core.scale import Scale
 from ..result.report import build_result
 from ..result.result import IvpResult
-from ..sensitivities.derivatives import Derivatives, Variational
+from ..sensitivities.derivatives import Derivatives
 from ..sensitivities.slide import Slide
 from ..sensitivities.trajectory import Trajectory
 from ..sequential.ensemble import solve_ensemble
@@ -78,7 +78,7 @@ def solve_batch(
         If the function cannot be compiled; `LeftError` if the usual methods must solve the problem.
     """
     batch = AllMembers(problem, members, first_step, meanwhile)
-    xp, (begin, end), dtype = problem.xp, problem.span, problem.y0.dtype
+    begin, end = problem.span
     length = abs(end - begin)
     try:
         t = batch.pilot() if times is None else times
@@ -91,6 +91,19 @@ def solve_batch(
         span = begin, early.t
         kept = times if times is None else times[(times >= min(span)) & (times <= max(span))]
         return solve_batch(replace(problem, span=span), first_step, kept, evaluate, report, members, early)
+    return result_of(problem, first_step, t, evaluate, members, batch, found, given_up)
+
+
+def result_of(
+    problem: Problem, first_step: float, t: Array, evaluate: Callable[[], Evaluation], members: Members,
+    batch: AllMembers, found: Found, given_up: GivenUpError | None = None,
+) -> IvpResult:  # fmt: skip
+    """
+    The result of a batch that was solved, with values at some times.
+
+    It raises `NoCodeError` if the function contradicts it.
+    """
+    xp, (begin, end), dtype = problem.xp, problem.span, problem.y0.dtype
     values = xp.astype(from_parts(found.values, problem.y0), dtype, copy=False)
     values = xp.reshape(values, (*problem.batch, *values.shape[1:]))
     last = xp.reshape(xp.astype(from_parts(found.y, problem.y0), dtype, copy=False), problem.y0.shape)
@@ -110,10 +123,7 @@ def solve_batch(
         raise LeftError(f"left the solution of a member at t = {pole!r}: it has a pole there")
     if _is_unlike(problem, members, found, nodes, state):
         raise NoCodeError(UNLIKE)
-    usual = problem.usual
     slide = _slide(problem, found.slid, are_all=found.alone == prod(problem.batch))
-    look = partial(_slide_of_any, problem, members, first_step)
-    follow = partial(_trajectory, usual, evaluate, nodes, states, look)
     failure = given_up.failure if given_up is not None else _failure(problem, found) if found.bad else None
     method, error = int(found.methods.max()), float(found.errors.max())
     return build_result(
@@ -121,7 +131,7 @@ def solve_batch(
         t,
         xp.permute_dims(values, (values.ndim - 1, values.ndim - 2, *range(values.ndim - 2))),
         nodes,
-        _done(found, method, error, slide) + ("" if batch.are_all_places else LEFT_OUT),
+        done(found, method, error, slide) + ("" if batch.are_all_places else LEFT_OUT),
         failure=failure,
         failed_at=end,
         nfev=found.evaluations,
@@ -129,19 +139,33 @@ def solve_batch(
         error_estimate=error,
         is_alone=True,
         compiled=True,
-        _polynomial=lambda: follow().solution,
-        _solution=Derivatives(
-            follow,
-            Scale(usual.rtols, usual.atol),
-            variational=_variational(problem, members, found) if usual is problem else None,
-            slides=slide,
-        ),
+        **kept_for_later(problem, first_step, members, found.shares, found.methods, evaluate, nodes, states, slide),
     )
 
 
-def _variational(problem: Problem, members: Members, found: Found) -> Variational:
-    assert found.shares is not None
-    return VariationalMembers(problem, members, found.shares, found.methods, partial(agrees_at_start, problem))
+def kept_for_later(
+    problem: Problem, first_step: float, members: Members, shares: Array | None, methods: Array,
+    evaluate: Callable[[], Evaluation], nodes: Array, states: Callable[[], Array], slide: Slide | None = None,
+    snapshot: Sequence[Any] | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """
+    Fields of a result for its derivatives, and for a continuous solution with `states` at some `nodes`.
+
+    `snapshot` is that of arguments at the time of the solve, if it is over.
+    """
+    usual = problem.usual
+    look = partial(_slide_of_any, problem, members, first_step)
+    follow = partial(_trajectory, usual, evaluate, nodes, states, look)
+    variational = None
+    if usual is problem:
+        assert shares is not None
+        agrees = partial(agrees_at_start, problem)
+        variational = VariationalMembers(problem, members, shares, methods, agrees, snapshot)
+    scale = Scale(usual.rtols, usual.atol)
+    return {
+        "_polynomial": lambda: follow().solution,
+        "_solution": Derivatives(follow, scale, variational=variational, slides=slide),
+    }
 
 
 def _slide(problem: Problem, slid: dict[int, float], *, are_all: bool) -> Slide | None:
@@ -226,8 +250,8 @@ def _is_unlike(
     it is the end, and one of those between, which is another one at each solve.
     """
     xp, rows = problem.xp, sample(problem, nodes.shape[0])
-    solves, few = members.notes.get(_solves_of(problem), 0) + 1, SOME
-    members.notes[_solves_of(problem)] = solves
+    solves, few = members.notes.get(solves_of(problem.batch), 0) + 1, SOME
+    members.notes[solves_of(problem.batch)] = solves
     if solves % ANEW != 1:
         (*_, last), few = rows, FEWER
         rows = rows[1:-1][solves % max(1, len(rows) - 2) :][:1]
@@ -280,9 +304,9 @@ def some_members(problem: Problem, most: int = SOME, first: int = 0) -> Array:
     return (first + problem.xp.arange(few) * count // few) % count
 
 
-def _solves_of(problem: Problem) -> Any:
+def solves_of(batch: tuple[int, ...]) -> Any:
     """Name of what is noted of solves of batches of this shape."""
-    return "solves", problem.batch
+    return "solves", batch
 
 
 def contradicts(problem: Problem, members: Members, t: Array, states: Array, some: Array) -> bool:
@@ -304,7 +328,7 @@ def _failure(problem: Problem, found: Found) -> Failure:
     return Failure(Termination.INACCURATE, f"the estimated error of {of} is up to {error:.2g} tolerances")
 
 
-def _done(found: Found, method: int, error: float, slide: Slide | None) -> str:
+def done(found: Found, method: int, error: float, slide: Slide | None) -> str:
     """The methods, of which the last one is given, the steps, the largest error, and which members slide."""
     steps = f"{int(found.steps.sum()) / found.steps.shape[0]:.0f} of its own for every member, on average"
     stiff = int((found.methods > 0).sum()) if method else 0

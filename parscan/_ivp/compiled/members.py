@@ -343,10 +343,11 @@ def _of_few(problem: Problem, function: Any, args: Sequence[Any], count: int = 0
 
 def function_of(fun: Any, differing: tuple[int, ...], args: Sequence[Any]) -> tuple[Any, list[Any]]:
     """A function whose arguments that differ between members come before the others, and these."""
+    if differing == tuple(range(len(differing))):
+        return fun, list(args[len(differing) :])
     places = [*differing, *(k for k in range(len(args)) if k not in differing)]
     order = tuple(places.index(k) for k in range(len(places)))
-    is_usual = order == tuple(range(len(order)))
-    return fun if is_usual else partial(_in_order, fun, order), [args[k] for k in places[len(differing) :]]
+    return partial(_in_order, fun, order), [args[k] for k in places[len(differing) :]]
 
 
 def must_be_recorded_whole(fun: Any) -> bool:

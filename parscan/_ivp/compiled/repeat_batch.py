@@ -9,14 +9,15 @@ from math import inf, isfinite
 from types import FunctionType, NoneType
 from typing import TYPE_CHECKING, Any
 
-from ..._arrays.namespace import all_finite, array_namespace, copy
+from ..._arrays.namespace import Array, all_finite, array_namespace, copy
 from ..._recorded.budget import NoCodeError, UnpaidError, paid_by
 from ..core.evaluation import Evaluation
 from ..core.problem import Problem
 from ..result.result import IvpResult
-from .derived import recorded_code
 from .ends import times_of
+from .ends_of_members import EndsOfMembers, ends_of_members
 from .ensemble import solve_batch
+from .later_members import members_as, problem_of
 from .members import Members, Origin, function_of, must_be_recorded_whole
 from .repeat import NOTHING, keep, key_of, kind, memo
 from .unusual import Unusual
@@ -49,6 +50,9 @@ class RepeatedBatch:
     place: Any
     witness: Witness
     misses: float = 0.0
+    ends: EndsOfMembers | None = None
+    is_seen: bool = False
+    """Whether it was looked at whether `ends` repeat solves of which the ends are wanted; None if they do not."""
 
     def solved(
         self, fun: Any, t_span: Any, y0: Any, t_eval: Any, args: tuple[Any, ...], rtol: float, atol: float,
@@ -60,21 +64,38 @@ class RepeatedBatch:
             raise Unusual
         if type(t_eval) not in (list, tuple, type(y0), NoneType):
             raise Unusual  # masked arrays, and whatever else others refuse
-        xp, origin, members = array_namespace(y0), self.origin, self.members
-        if span[0] == span[1] or not isfinite(sum(span)) or not all_finite(y0):
+        if span[0] == span[1] or not isfinite(sum(span)):
             raise Unusual
-        state = xp.permute_dims(copy(y0), (*range(1, y0.ndim), 0))
-        problem = Problem(fun, None, args, span, state, rtol, rtol, xp.asarray(atol), inf, record=recorded_code)
+        xp = array_namespace(y0)
         times = None if t_eval is None else times_of(xp.asarray(t_eval), span)
-        known = Members(members.program, origin.own(problem), members.notes, origin)
+        is_end = times is not None and times.shape[0] == 1 and float(times[0]) == span[1]
         self.misses += 1
         try:
             with paid_by(NOTHING):
-                evaluate, look = (lambda: Evaluation(problem, None)), partial(self._look, fun, args)
-                found = solve_batch(problem, 0.0, times, evaluate, None, known, meanwhile=look)
+                found = None
+                if is_end and self.ends is not None:
+                    found = self.ends.solved(fun, args, span, y0, times, rtol, atol, partial(self._look, fun, args))
+                if found is None:
+                    found = self._solved(fun, args, span, y0, times, rtol, atol, is_end=is_end)
         except (NoCodeError, UnpaidError) as error:
             raise Unusual from error
         self.misses = 0.0
+        return found
+
+    def _solved(
+        self, fun: Any, args: tuple[Any, ...], span: tuple[float, float], y0: Array, times: Array | None, rtol: float,
+        atol: float, *, is_end: bool,
+    ) -> IvpResult:  # fmt: skip
+        """The result by those who solve all batches; `is_end` says whether only the ends of members are wanted."""
+        if not all_finite(y0):
+            raise Unusual
+        origin, members = self.origin, self.members
+        state = array_namespace(y0).permute_dims(copy(y0), (*range(1, y0.ndim), 0))
+        problem = problem_of(fun, args, span, state, rtol, atol)
+        known, look = members_as(members, origin, problem), partial(self._look, fun, args)
+        found = solve_batch(problem, 0.0, times, lambda: Evaluation(problem, None), None, known, meanwhile=look)
+        if is_end and not self.is_seen:
+            self.ends, self.is_seen = ends_of_members(problem, known, origin, y0), True
         return found
 
     def _look(self, fun: Any, args: tuple[Any, ...]) -> None:

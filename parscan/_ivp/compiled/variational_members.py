@@ -63,14 +63,17 @@ class VariationalMembers:
         Numbers of the methods that ended them.
     agrees : callable
         Whether a record of members gives the values of the function.
+    kept : sequence, optional
+        What `snapshot` gave of the arguments when the batch was solved; by default, it is solved just now.
     """
 
     def __init__(
-        self, problem: Problem, members: Members, shares: Array, methods: Array, agrees: Callable[[Members], bool]
-    ) -> None:
+        self, problem: Problem, members: Members, shares: Array, methods: Array, agrees: Callable[[Members], bool],
+        kept: Sequence[Any] | None = None,
+    ) -> None:  # fmt: skip
         self._problem, self._members, self._shares, self._methods = problem, members, shares, methods
         self._agrees = agrees
-        self._kept = list(_snapshot(problem.args))
+        self._kept = list(snapshot(problem.args) if kept is None else kept)
         self.told = ""
 
     def jacobian(self, y: Array, times: Array, params: Any) -> Any:
@@ -192,7 +195,7 @@ class VariationalMembers:
     def _plan(self, chosen: Chosen) -> Plan:
         """How the derivative by some parameters is found; raises `NoCodeError`."""
         problem, xp = self._problem, self._problem.xp
-        if list(_snapshot(problem.args)) != self._kept:
+        if list(snapshot(problem.args)) != self._kept:
             raise RuntimeError(CHANGED)
         if is_complex(problem.y0):
             raise NoCodeError("works on complex numbers")
@@ -360,11 +363,11 @@ class Plan(NamedTuple):
         return (one._replace(places=one.places[some, :]) for one in self.entries)
 
 
-def _snapshot(tree: Any) -> Iterator[Any]:
+def snapshot(tree: Any) -> Iterator[Any]:
     """What arrays and numbers in containers are now."""
     if isinstance(tree, BRANCHES):
         for part in tree.values() if isinstance(tree, dict) else tree:
-            yield from _snapshot(part)
+            yield from snapshot(part)
     elif hasattr(tree, "tobytes"):
         yield tree.tobytes()
     elif isinstance(tree, Number):

@@ -161,23 +161,28 @@ class _Begin:
         """A run of some members, whose numbers are given; `begun` says which of them another method has left."""
         times, stretches = self.times, self.stretches
         has_times = times is not None
-        form = _form(self.lanes, self.shared, has_times, stretches is not None, watches)
+        form = form_of(self.lanes, self.shared, has_times, stretches is not None, watches)
         if begun is not None and stretches is not None:
             stretches = _left_of(_of_each(stretches, some), t0, begun)
         return make(form).start(
             t0, end, y0, max_step=max_step, first_step=first_step, share=share, parameters=parameters,
             times=times if times is None or np.ndim(times) == 1 else np.asarray(times)[some],
             valued=valued, stretches=stretches, **self.options,
-            threads=self.threads or min(available_threads(), max(1, y0.shape[0] // (2 * self.lanes))),
+            threads=self.threads or threads_of(y0.shape[0], self.lanes),
         )  # fmt: skip
 
 
 @lru_cache(maxsize=64)
-def _form(lanes: int, shared: tuple[bool, ...], has_times: bool, has_stretches: bool, watches: bool) -> Form:
+def form_of(lanes: int, shared: tuple[bool, ...], has_times: bool, has_stretches: bool, watches: bool) -> Form:
     """The form of solvers."""
     return Form(
         lanes, shared, has_times=has_times, checks_polynomials=has_times, has_stretches=has_stretches, watches=watches
     )
+
+
+def threads_of(members: int, lanes: int) -> int:
+    """Threads that march members."""
+    return min(available_threads(), max(1, members // (2 * lanes)))
 
 
 def _beginning(found: Ends, first_methods: Any, is_usual: bool, number: int) -> Any:
@@ -216,9 +221,22 @@ def _finish(
     run: Run, before: int, report: Callable[[int], object] | None, meanwhile: Callable[[], object] | None = None
 ) -> int:  # fmt: skip
     """
-    Run to the end, with returns to Python, which let threads wait for each other.
+    Run to the end; `report` is called with the number of members that have ended, besides those before.
 
     Returns how many members have ended that no further method goes on with, besides those before.
+    """
+    to_the_end(run, None if report is None else lambda ended: report(before + ended), meanwhile)
+    run.end()
+    return before + int(np.count_nonzero(run.counts[:, 0] != int(Status.STIFF)))
+
+
+def to_the_end(
+    run: Run, report: Callable[[int], object] | None = None, meanwhile: Callable[[], object] | None = None
+) -> None:  # fmt: skip
+    """
+    Go on to the end of all members, with returns to Python, which let threads wait for each other.
+
+    `report` is called at these with the number of members that have ended, `meanwhile` once: see `Run.advance`.
     """
     solver = run.solver
     while True:
@@ -226,10 +244,9 @@ def _finish(
         left = run.advance(attempts, meanwhile)
         meanwhile = None
         if report is not None:
-            report(before + run.ended)
+            report(run.ended)
         if not left:
-            run.end()
-            return before + int(np.count_nonzero(run.counts[:, 0] != int(Status.STIFF)))
+            return
         pace = max(time.perf_counter() - begin, 1e-9) / attempts
         solver.attempts = int(min(max(PAUSE / pace, 1), 64 * attempts))
 

@@ -231,6 +231,9 @@ class Run:
         Of the numbers that say how members ended.
     slopes : array (k, n), or None
         Values of the right-hand side at the ends of the steps that are logged.
+    starts, longest, tightness : arrays, shapes (members, n) and (members,)
+        What was given: states at the begin, longest steps and one over the shares of the tolerances; of one row if that
+        is all that was given.
     """
 
     names = tuple(status.name for status in Status)
@@ -248,8 +251,9 @@ class Run:
         self._words = states * -(-size // 8) + count * (1 + len(COUNTS) + watches) + 8 + sum(several) * count
         block = _Block(self._words)
         rows = list[int]()
-        self._states = block.add(given * n, dtype, rows, size * (given > 1)).reshape(given, n)
+        self.starts = block.add(given * n, dtype, rows, size * (given > 1)).reshape(given, n)
         self._spans = [block.add(count if differs else 1, FLOAT, rows, 8 * differs) for differs in several]
+        *_, self.longest, self.tightness = self._spans
         self.y = block.add(count * n, dtype, rows, size).reshape(count, n)
         self.t = block.add(count, FLOAT, rows, 8)
         self.counts = block.add(count * len(COUNTS), WHOLE, rows, 8 * len(COUNTS)).reshape(count, len(COUNTS))
@@ -262,6 +266,7 @@ class Run:
         numbers[CAPACITY] = 1 << 62 if solver.form.log == NOTHING else 0
         numbers[MEMBERS], numbers[WANTED] = count, 1
         self._workers: list[Worker] = []
+        self._templates: list[Any] = []
         self._threads, self._block = min(threads, count), block
 
     def hire(self) -> None:
@@ -283,7 +288,7 @@ class Run:
         numbers, form = self._numbers, self.solver.form
         if self.solver.compares_in_lanes:
             share = np.array([share, share * (looser or 1.0)])
-        self._states[...] = y0
+        self.starts[...] = y0
         for target, given in zip(self._spans, (t0, end, first_step, max_step, 1 / share), strict=True):
             target[...] = given
         self.counts[...] = 0
@@ -301,6 +306,16 @@ class Run:
             worker.begin(self._rows, numbers, rtol, atol, looser)
             if watch is not None:
                 worker.watch(watch)
+
+    def keep(self) -> None:
+        """Keep the memory of threads as `begin` has left it, for `repeat`."""
+        self._templates = [worker.memory.copy() for worker in self._workers]
+
+    def repeat(self) -> None:
+        """Begin once more with what is in the arrays that were given, and in `starts`, `longest` and `tightness`."""
+        self._queue[...] = 0
+        for worker, template in zip(self._workers, self._templates, strict=True):
+            worker.memory[...] = template
 
     def _want(self, times: Any, valued: int | None) -> None:
         """Note where values are wanted, and of how many members."""

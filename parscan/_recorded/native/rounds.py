@@ -167,6 +167,8 @@ class Rounds:
         self.unfinished = self.left = self.jobs = self.evaluations = 0
         self.is_methods_seen = False
         """Whether a march ended with another method than the first one."""
+        self._template: Any = None
+        """The integers before the first marches were judged."""
 
     @property
     def every(self) -> Any:
@@ -198,7 +200,18 @@ class Rounds:
             self._places[POINTERS.index("values")] = where(ends.values)
         confirms = self._numbers[WHOLES.index("marches")] < MOST_OTHERS
         self._numbers[WHOLES.index("confirms")] = confirms
+        self._template = self._numbers.copy()
         self._judge(FIRST, ends, apart)
+
+    def repeat(self, shares: Any, expected: Any) -> None:
+        """
+        Judge first marches once more, of other members, in the same arrays: no march but the first ones was judged.
+
+        `shares` are those of the tolerances, and `expected` errors, as at the beginning.
+        """
+        self._numbers[...] = self._template
+        self._rows[6], self._rows[7] = shares, expected
+        self._call(FIRST)
 
     def again(self, ends: Ends, apart: Any = None) -> None:
         """
@@ -242,10 +255,13 @@ class Rounds:
             where(ends.y), where(ends.counts), where(ends.methods),
             0 if ends.values is None else where(ends.values), 0 if apart is None else where(apart),
         ]  # fmt: skip
+        self._call(what)
+        self._kept = None
+
+    def _call(self, what: int) -> None:
         self._run(0, self._memory, 0, what)
         self.left, self.jobs, self.unfinished, self.evaluations, seen = self._numbers[5:10].tolist()
         self.is_methods_seen = bool(seen)
-        self._kept = None
 
 
 @cache

@@ -11,6 +11,7 @@ from parscan import solve_ivp
 from parscan._ivp.compiled import account, all_members, ensemble, members, solvers
 from parscan._ivp.compiled.accuracy import ANEW
 from parscan._recorded import memo
+from parscan._recorded.native import ready_members
 
 RATES = np.linspace(0.5, 2.0, 6)
 
@@ -325,7 +326,14 @@ def marched(monkeypatch):
         found.append(members.shape[0])
         return original(self, members, *arguments, **options)
 
+    march = ready_members.ReadyMembers.march
+
+    def prepared(self, *arguments):
+        found.append(2 * self.y.shape[0])
+        march(self, *arguments)
+
     monkeypatch.setattr(all_members.AllMembers, "_ends", ends)
+    monkeypatch.setattr(ready_members.ReadyMembers, "march", prepared)
     return found
 
 

@@ -5,6 +5,7 @@ import pickle
 import weakref
 from collections import OrderedDict
 from dataclasses import fields
+from types import FunctionType
 
 import numpy as np
 import pytest
@@ -16,11 +17,18 @@ from parscan._functions.at_points import CODES
 from parscan._ivp import solve as _solve
 from parscan._ivp.compiled import ensemble, members
 from parscan._ivp.compiled import repeat as _repeat
+from parscan._ivp.compiled.all_members import AllMembers
+from parscan._ivp.compiled.ends_of_members import EndsOfMembers
+from parscan._ivp.compiled.repeat_batch import RepeatedBatch
 from parscan._recorded import memo
 
 SPAN, COUNT = (0.0, 4.0), 20
 RATES = np.linspace(0.5, 2.0, COUNT)
 STRENGTH = 1.0
+
+
+NUMBERS = "residual", "lyapunov", "error_estimate"
+"""Fields that may be NaN."""
 
 
 def make():
@@ -234,3 +242,129 @@ def test_members_march_in_vain_if_the_function_is_another_one(repeats, monkeypat
     assert np.max(np.abs(other[0] - before)) > 0.01
     monkeypatch.setitem(globals(), "STRENGTH", 1.0)
     np.testing.assert_allclose(solved(fun, **options).y, before, rtol=1e-5, atol=1e-7)
+
+
+@pytest.fixture
+def by_ends(monkeypatch):
+    """Of each repeated solve of the ends of members, how it went: prepared, on from prepared marches, or as ever."""
+    found, solved_by_ends, go_on = [], EndsOfMembers.solved, AllMembers.go_on
+
+    def noted(self, *arguments):
+        found.append("prepared")
+        sol = solved_by_ends(self, *arguments)
+        if sol is None:
+            found[-1] = "as ever"
+        return sol
+
+    def gone_on(self, *arguments):
+        found[-1] = "on"
+        return go_on(self, *arguments)
+
+    monkeypatch.setattr(EndsOfMembers, "solved", noted)
+    monkeypatch.setattr(AllMembers, "go_on", gone_on)
+    return found
+
+
+def of_matrix(t, y, rates, drive):
+    """With two numbers of each member in one argument."""
+    return [y[1], -rates[0] * np.sin(y[0]) + rates[1] * drive * np.cos(t)]
+
+
+def without_arguments(t, y):
+    return [y[1], -np.sin(y[0])]
+
+
+@pytest.mark.parametrize(
+    ("fun", "args"),
+    [
+        (None, lambda rates: (rates, 0.3)),
+        (None, lambda rates: (1.5, rates)),
+        (of_matrix, lambda rates: (np.stack([rates, 0.5 * rates]), 0.3)),
+        (without_arguments, lambda rates: ()),
+    ],
+)
+@pytest.mark.parametrize("shape", [(4,), (5, 4), (150,)])
+def test_prepared_solves_are_those_that_are_not(fun, args, shape, by_ends, monkeypatch):
+    """To the last bit, with other numbers each time, some of which let members march again."""
+
+    def found():
+        monkeypatch.setattr(memo, "_kept", OrderedDict())  # with which it is noted what members needed
+        random, many = np.random.default_rng(4), []
+        one = make() if fun is None else FunctionType(fun.__code__, globals())
+        for solve in range(40):
+            y0, rates, rtol = start(*shape), np.linspace(0.5, 2.0, np.prod(shape)).reshape(shape), 1e-7
+            if solve >= 25:
+                y0, rates = y0 * random.uniform(0.5, 1.5, (2, *shape)), random.uniform(0.5, 1.5, shape)
+                rtol = 1e-7 if solve % 9 else 1e-4
+            span = SPAN if solve % 11 else (1.0, -2.0)
+            sol = solved(one, span, y0, args(rates), rtol=rtol, t_eval=[span[1]])
+            many.append({name: repr(sol[name]) if name in NUMBERS else sol[name] for name in sol})
+        return many
+
+    prepared = found()
+    assert {"prepared", "on"} <= {*by_ends}
+    monkeypatch.setattr(EndsOfMembers, "solved", lambda *_: None)
+    for one, other in zip(prepared, found(), strict=True):
+        for name, value in one.items():
+            if isinstance(value, np.ndarray):
+                np.testing.assert_array_equal(value, other[name], strict=True)
+            else:
+                assert value == other[name], name
+
+
+def test_prepared_solves_look_at_the_function_at_the_ends(repeats, by_ends, monkeypatch):
+    """If nothing else has seen that it is another one."""
+    fun = make()
+    before = [solved(fun, t_eval=[4.0]).y for _ in range(8)][-1]
+    assert by_ends[-1] == "prepared"
+    monkeypatch.setattr(RepeatedBatch, "_look", lambda *_: None)
+    monkeypatch.setitem(globals(), "STRENGTH", 2.0)
+    found = solved(fun, t_eval=[4.0]).y
+    assert not repeats[-1]
+    expected = solve_ivp(fun, SPAN, start(COUNT), args=(RATES, 0.3), rtol=1e-10, atol=1e-11, compile=False).y[:, -1]
+    np.testing.assert_allclose(found[:, -1], expected, rtol=1e-6, atol=1e-8)
+    assert np.max(np.abs(found - before)) > 0.01
+
+
+def test_prepared_solves_of_states_that_are_not_finite(by_ends):
+    fun, y0 = make(), start(COUNT)
+    for _ in range(8):
+        solved(fun, y0=y0, t_eval=[4.0])
+    assert by_ends[-1] == "prepared"
+    y0[1, 3] = np.inf
+    with pytest.raises(ValueError, match="must be finite"):
+        solved(fun, y0=y0, t_eval=[4.0])
+
+
+def test_what_prepared_solves_tell_later_is_of_that_solve(by_ends):
+    """Whatever the user did to states and results since, and other solves; arguments that have changed are seen."""
+    fun, y0, rates = make(), start(COUNT), RATES.copy()
+    sols = [solved(fun, y0=y0, args=(rates, 0.3), t_eval=[4.0]) for _ in range(8)]
+    assert by_ends[-1] == "prepared"
+    y0[...] = 1.0
+    solved(fun, y0=y0, args=(rates, 0.3), t_eval=[4.0])
+    direction = np.ones((2, COUNT))
+    expected = solved(make(), args=(rates, 0.3), t_eval=[4.0])
+    np.testing.assert_allclose(sols[-1].tangent(y0=direction), expected.tangent(y0=direction), rtol=1e-5)
+    np.testing.assert_array_equal(sols[-1].mesh, SPAN)
+    assert sols[-1].message == sols[-2].message
+    kept = pickle.loads(pickle.dumps(sols[-2]))
+    assert kept.message == sols[-2].message
+    np.testing.assert_array_equal(kept.y, sols[-2].y)
+    middle = np.array([2.0])  # between two nodes, whatever solved the batch
+    np.testing.assert_allclose(sols[-2]._dense.evaluate(middle), sols[0]._dense.evaluate(middle), rtol=1e-5)
+    rates *= 2.0
+    with pytest.raises(RuntimeError, match="chang"):
+        sols[-2].tangent(y0=direction)
+
+
+def test_prepared_solves_with_other_numbers_of_threads(by_ends, monkeypatch):
+    fun, y0 = make(), start(100)
+    options = {"y0": y0, "args": (np.linspace(0.5, 2.0, 100), 0.3), "t_eval": [4.0]}
+    found = []
+    for threads in ("1", "3", "1"):
+        monkeypatch.setenv("NUMBA_NUM_THREADS", threads)
+        found += [solved(fun, **options).y for _ in range(6)]
+        assert by_ends[-1] == "prepared"
+    for one in found[4:]:
+        np.testing.assert_array_equal(one, found[3])
