@@ -227,7 +227,7 @@ def ends_of_members(
 
     count = prod(problem.batch)
     form = form_of_ends(members.shared, count)
-    if form is None or count > members.together[0] or members.switches is not None:
+    if count > members.together[0] or members.switches is not None:
         return None
     if members.is_single or AllMembers(problem, members, 0.0).has_switches:
         return None

@@ -26,10 +26,10 @@ OF_MEMBER = 10
 DOUBLE = np.dtype(np.float64)
 
 
-def form_of_ends(shared: tuple[bool, ...], members: int) -> Form | None:
-    """The form of solvers of a batch in doubles of which the ends are wanted; None if it has too few members."""
+def form_of_ends(shared: tuple[bool, ...], members: int) -> Form:
+    """The form of solvers of a batch in doubles of which the ends are wanted."""
     lanes = widest(DOUBLE)
-    return form_of(lanes, shared, False, False, False) if MARCHES * members >= lanes else None
+    return form_of(lanes if MARCHES * members >= lanes else 1, shared, False, False, False)
 
 
 def may_be_ready(solver: Solver, members: int) -> bool:
@@ -53,7 +53,7 @@ class ReadyMembers:
     Attributes
     ----------
     y, rates : arrays, shape (count, n)
-        States at the ends of the first marches, and values of the right-hand side there.
+        States at the ends of the first marches, and values of the right-hand side there; None of few members.
     plan, shares : object
         Whatever was prepared for, and shares of the tolerances that were taken: notes of who wrote that.
     threads : int

@@ -283,7 +283,7 @@ def without_arguments(t, y):
         (without_arguments, lambda rates: ()),
     ],
 )
-@pytest.mark.parametrize("shape", [(4,), (5, 4), (150,)])
+@pytest.mark.parametrize("shape", [(3,), (4,), (5, 4), (150,)])
 def test_prepared_solves_are_those_that_are_not(fun, args, shape, by_ends, monkeypatch):
     """To the last bit, with other numbers each time, some of which let members march again."""
 
@@ -302,7 +302,7 @@ def test_prepared_solves_are_those_that_are_not(fun, args, shape, by_ends, monke
         return many
 
     prepared = found()
-    assert {"prepared", "on"} <= {*by_ends}
+    assert {"prepared", "on"} - ({"prepared"} if shape == (3,) else set()) <= {*by_ends}  # few members have no rates
     monkeypatch.setattr(EndsOfMembers, "solved", lambda *_: None)
     for one, other in zip(prepared, found(), strict=True):
         for name, value in one.items():
