@@ -230,6 +230,11 @@ def compile_times(quick: bool) -> list[dict[str, Any]]:
 
 # Short recurrences of slow steps
 
+COMPILED = "compile=True"
+
+SLOW = 1.2
+"""Loops that no call should take more than."""
+
 
 def slow_step(y: Any) -> Any:
     """About ten microseconds."""
@@ -274,30 +279,41 @@ def short(quick: bool) -> dict[str, Any]:
     """
     100 steps that take as long as a call, compiled or not: no slower than the loop, in the first calls either.
 
-    Beside each single call, loops are timed; the same is told of the loop itself: single calls differ by as much.
+    Beside each single call, loops are timed; the same is told of the loop itself: single calls differ by as much. With
+    `compile=True`, the first call in the process makes the code.
     """
     y0 = np.array([0.5, 0.7])
     loop: Callable[[], Any] = partial(slow_loop, y0)
     contenders = {LOOP: loop} | {
         name: partial(lambda way: parscan.solve_recurrence(slow_step, y0, length=100, compile=way).y, way)
-        for name, way in ((PARSCAN, None), (UNCOMPILED, False))
+        for name, way in ((PARSCAN, None), (UNCOMPILED, False), (COMPILED, True))
     }
-    targets = [Target(name, LOOP, 1 / 1.2) for name in (PARSCAN, UNCOMPILED)]
+    contenders[COMPILED]()
+    targets = [Target(name, LOOP, 1 / SLOW) for name in (PARSCAN, UNCOMPILED, COMPILED)]
     case = Case("100 steps of about 10 µs", contenders, targets=targets)
     timings = measure(case, 5 if quick else 50)
     verdicts = judge(case, timings)
     print(table(case, timings, verdicts))
     later = {name: [beside(run, loop) for _ in range(10 if quick else 200)] for name, run in contenders.items()}
-    first = {name: [_first_short(name) for _ in range(2 if quick else 20)] for name in contenders}
+    first = {name: [_first_short(name) for _ in range(2 if quick else 20)] for name in (LOOP, PARSCAN, UNCOMPILED)}
     told = {"a call": later, "the first call of a process": first}
     for which, ratios in told.items():
-        shown = ", ".join(f"{name} {median(found):.2f} (most: {max(found):.2f})" for name, found in ratios.items())
+        shown = ", ".join(
+            f"{name} {median(found):.2f} (most: {max(found):.2f}, over {SLOW}: {_slow(found)} of {len(found)})"
+            for name, found in ratios.items()
+        )
         print(f"  {which}, time of the processor in loops beside it: {shown}")
     print()
     judged = [{**asdict(verdict.target), "ratio": verdict.ratio} for verdict in verdicts]
     return {"name": case.name, "timings": [asdict(t) for t in timings], "targets": judged,
             "slowest": {name: max(ratios) for name, ratios in later.items()},
+            "slow": {name: [_slow(ratios), len(ratios)] for name, ratios in later.items()},
             "first_process": {name: [median(ratios), max(ratios)] for name, ratios in first.items()}}  # fmt: skip
+
+
+def _slow(ratios: list[float]) -> int:
+    """Number of calls that took more than so many loops."""
+    return sum(ratio > SLOW for ratio in ratios)
 
 
 def _first_short(name: str) -> float:

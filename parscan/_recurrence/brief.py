@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from io import BytesIO
 from itertools import islice
 from math import inf, isfinite
 from operator import is_
@@ -27,7 +28,6 @@ from .._arrays.namespace import (
     error_values,
     from_bytes,
     of_floats,
-    total,
 )
 from .._functions.counts import Counts
 from .._functions.step import SMALL, Outcome, Step
@@ -70,13 +70,21 @@ class Left:
 
 
 class _Loop:
-    """A loop of usual arguments: what it was given, and the states in bytes that it evaluated, after the first one."""
+    """
+    A loop of usual arguments: what it was given, and the states that it evaluated, after the first one.
 
-    __slots__ = ("args", "choice", "compiles", "function", "given", "kept", "seconds", "shape", "steps", "x")
+    The states are kept in one piece of memory: each object of its own would be fetched by the processor once more.
+    """
+
+    __slots__ = ("args", "choice", "compiles", "function", "given", "kept", "seconds", "shape", "start", "steps", "x")
 
     def __init__(self, given: tuple[Any, ...], steps: int) -> None:
         self.function, y0, x, _, self.args, self.compiles, _ = self.given = given
-        self.x, self.steps, self.shape, self.kept = None, steps, y0.shape, [y0.tobytes()]
+        self.x, self.steps, self.shape, self.start, self.kept = None, steps, y0.shape, y0.tobytes(), BytesIO()
+        self.kept.seek(steps * len(self.start))
+        self.kept.write(self.start)  # all of the memory at once
+        self.kept.seek(0)
+        self.kept.write(self.start)
         if x is not None:
             self.x = x.view()
             self.x.setflags(write=False)
@@ -85,12 +93,12 @@ class _Loop:
 
     def run(self, y: Array) -> RecurrenceResult | Left:
         """Evaluate all steps from a state, which the function may write to."""
-        function, shape, first, kept, spans = self.function, y.shape, min(FIRST_STEPS, self.steps), self.kept, []
+        function, shape, first, keep, spans = self.function, y.shape, min(FIRST_STEPS, self.steps), self.kept.write, []
         rows, turns = rows_of(self.x, self.args)
         for count in (first // 2, first - first // 2, self.steps - first):
             begin = time.perf_counter()
             try:
-                y, is_usual = turns(function, y, islice(rows, count), kept.append, shape)
+                y, is_usual = turns(function, y, islice(rows, count), keep, shape)
             except Exception as error:
                 return self._left(partial(_raised, error))
             if not is_usual:
@@ -106,8 +114,9 @@ class _Loop:
         if self.compiles is None:
             seconds = _as_known(getattr(self.function, "__code__", None), self.shape, seconds)
         left, self.seconds = self.steps - first, seconds
-        least = min(machine_code.WORTH_RECORDING, machine_code.WORTH_RUNNING, machine_code.WORTH_SAVING)
-        if WARM * seconds * left < least and (seconds + CALL) * left < BRIEF:
+        least = WARM * seconds * left
+        is_worthless = least < machine_code.WORTH_SAVING and least < machine_code.WORTH_RUNNING
+        if is_worthless and least < machine_code.WORTH_RECORDING and (seconds + CALL) * left < BRIEF:
             self.choice = FEW_LEFT if left < FEW_STEPS else LITTLE_LEFT
         else:
             self.choice = at_once(self._task(), first, seconds)
@@ -115,10 +124,11 @@ class _Loop:
 
     def _result(self, first: int) -> RecurrenceResult | Left:
         """The result if all states are finite, and a call on a sample of them gives the trajectory again."""
-        steps, x, states = self.steps, self.x, b"".join(self.kept)
+        steps, x, states = self.steps, self.x, self.kept.getvalue()
         rows = from_bytes(states).reshape(steps + 1, *self.shape)
         trajectory = rows[1:].copy()
-        if self.choice is None or not isfinite(total(trajectory, None)):
+        flat = trajectory.reshape(-1)
+        if self.choice is None or not isfinite(flat.dot(flat)):  # in less code than a sum
             return self._left()
         stride = -(-steps // SAMPLE)
         before, found = rows[:-1:stride].copy(), rows[1::stride]
@@ -131,7 +141,7 @@ class _Loop:
             return self._left(counts=counts)
         if after.tobytes() != found.tobytes() and not alike(array_namespace(found), after, found, FOR_DOUBLES.rtol):
             return self._left(counts=counts)
-        copies = (states[len(self.kept[0]) :], *(() if x is None else (x.tobytes(),)))
+        copies = (states[len(self.start) :], *(() if x is None else (x.tobytes(),)))
         solution = Deferred(partial(self._solution, trajectory, copies, counts.npoints))
         return result_of_loop(trajectory, steps - first, solution, self.choice.reason, counts)
 
@@ -141,8 +151,9 @@ class _Loop:
 
         `counts`: stacked states of the trajectory had other values than these.
         """
-        task, count = self._task(), len(self.kept) - 1
-        task.trajectory[:count, ...] = from_bytes(b"".join(self.kept)).reshape(count + 1, *self.shape)[1:]
+        task, count = self._task(), self.kept.tell() // len(self.start) - 1
+        states = from_bytes(self.kept.getvalue()).reshape(self.steps + 1, *self.shape)
+        task.trajectory[:count, ...] = states[1 : count + 1]
         task.step.counts.add(count, count)
         begun = First(count, count, self.seconds, self.choice)
         if counts is not None:
@@ -155,7 +166,7 @@ class _Loop:
 
     def _solution(self, trajectory: Array, copies: tuple[bytes, ...], points: int) -> Solution:
         """What evaluates derivatives along the trajectory."""
-        y0 = from_bytes(self.kept[0]).reshape(self.shape).copy()
+        y0 = from_bytes(self.start).reshape(self.shape).copy()
         step = Step(self.function, self.x, self.args, None, DENSE, array_namespace(y0))
         step.counts.add(self.steps + 1, points)
         return Solution(
@@ -165,7 +176,7 @@ class _Loop:
     def _task(self) -> Task:
         """The task as it is for the other way; a step can have written to the user's initial state."""
         function, _, *others = self.given
-        task = usual_task(function, from_bytes(self.kept[0]).reshape(self.shape), *others)
+        task = usual_task(function, from_bytes(self.start).reshape(self.shape), *others)
         assert task is not None
         return task
 

@@ -31,7 +31,7 @@ from .device_code import ON_DEVICE, DeviceCode, device_code, is_on_device
 from .device_record import note_made, was_made
 from .loop import first_not_finite, loop_in_stages
 from .methods import DAMPED, METHODS, Planner
-from .precedent import FEWEST, Precedent, precedent_of, recalled
+from .precedent import Precedent, precedent_of, recalled
 from .ready_kernels import ready_kernels
 from .task import Task
 
@@ -98,11 +98,12 @@ class First(NamedTuple):
 def choose(task: Task, whole: WholeNumbers | None, budget: Budget, first: First | None = None) -> Choice:
     """Choose as before, or check the user's functions on the first steps, which may be evaluated already."""
     if first is not None:
-        return _choose_after(task, whole, first, budget)
+        is_open = first.choice is None and first.reached == first.evaluated
+        return (_as_before(task) if is_open else None) or _choose_after(task, whole, first, budget)
     steps = task.arrays.steps
     if steps * task.arrays.y0.size == 0 or (task.options.method == "sequential" and task.options.compiles is False):
         return Choice()
-    return (None if whole or steps < FEWEST else _as_before(task)) or _choose_anew(task, whole, budget)
+    return (None if whole else _as_before(task)) or _choose_anew(task, whole, budget)
 
 
 def _choose_anew(task: Task, whole: WholeNumbers | None, budget: Budget) -> Choice:

@@ -13,7 +13,7 @@ from typing import Any
 
 from .._arrays.namespace import ARRAY, DOUBLE, Array
 
-Turns = Callable[[Callable[..., Any], Any, Iterator[Any], Callable[[bytes], None], tuple[int, ...]], tuple[Any, bool]]
+Turns = Callable[[Callable[..., Any], Any, Iterator[Any], Callable[[bytes], object], tuple[int, ...]], tuple[Any, bool]]
 """
 `turns(step, y, rows, keep, shape)`: the state after one call with each of `rows`, and whether it is an array of doubles
 of this shape; if not, it is the last one. `keep` is given the bytes of all others.
@@ -29,7 +29,7 @@ def rows_of(x: Array | None, args: tuple[Any, ...]) -> tuple[Iterator[Any], Turn
 
 
 def _of_state(
-    step: Callable[..., Any], y: Any, rows: Iterator[Any], keep: Callable[[bytes], None], shape: tuple[int, ...]
+    step: Callable[..., Any], y: Any, rows: Iterator[Any], keep: Callable[[bytes], object], shape: tuple[int, ...]
 ) -> tuple[Any, bool]:
     for _ in rows:
         y = step(y)
@@ -40,7 +40,7 @@ def _of_state(
 
 
 def _with_one(
-    step: Callable[..., Any], y: Any, rows: Iterator[Any], keep: Callable[[bytes], None], shape: tuple[int, ...]
+    step: Callable[..., Any], y: Any, rows: Iterator[Any], keep: Callable[[bytes], object], shape: tuple[int, ...]
 ) -> tuple[Any, bool]:
     for one in rows:
         y = step(y, one)
@@ -51,7 +51,7 @@ def _with_one(
 
 
 def _with_two(
-    step: Callable[..., Any], y: Any, rows: Iterator[Any], keep: Callable[[bytes], None], shape: tuple[int, ...]
+    step: Callable[..., Any], y: Any, rows: Iterator[Any], keep: Callable[[bytes], object], shape: tuple[int, ...]
 ) -> tuple[Any, bool]:
     for one, two in rows:
         y = step(y, one, two)
@@ -62,7 +62,7 @@ def _with_two(
 
 
 def _with_three(
-    step: Callable[..., Any], y: Any, rows: Iterator[Any], keep: Callable[[bytes], None], shape: tuple[int, ...]
+    step: Callable[..., Any], y: Any, rows: Iterator[Any], keep: Callable[[bytes], object], shape: tuple[int, ...]
 ) -> tuple[Any, bool]:
     for one, two, three in rows:
         y = step(y, one, two, three)
@@ -73,7 +73,7 @@ def _with_three(
 
 
 def _with_all(
-    step: Callable[..., Any], y: Any, rows: Iterator[Any], keep: Callable[[bytes], None], shape: tuple[int, ...]
+    step: Callable[..., Any], y: Any, rows: Iterator[Any], keep: Callable[[bytes], object], shape: tuple[int, ...]
 ) -> tuple[Any, bool]:
     for given in rows:
         y = step(y, *given)

@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from .members import Members
     from .numba_step import NumbaLoop
 
-FEWEST = 128
-"""Least number of steps for which choices are kept: shorter loops are hardly ever compiled."""
+FEWEST = 16
+"""
+Least number of steps for which choices are kept, unless the user asks for code: shorter loops are hardly ever compiled.
+"""
 
 ANEW = 8
 """The choice is made anew at the uses 8, 64, 512 and so on, because other work may have disturbed its measurements."""
@@ -246,7 +248,7 @@ def is_ordinary(task: Task) -> bool:
     options = task.options
     given = options.segment_length, options.window, options.damping, task.arrays.guess
     return (
-        task.steps >= FEWEST
+        (options.compiles or task.steps >= FEWEST)
         and options.method == "auto"
         and options.compiles is not False
         and not task.step.has_jacobian

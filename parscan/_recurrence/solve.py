@@ -195,11 +195,11 @@ def solve_recurrence(
     others = jac, structure, method, guess, rtol, atol, max_iterations, segment_length, window, damping, progress
     if lags is not None:
         return solve_lagged(solve_recurrence, step, y0, x, length, lags, args, compile, others)
+    if (again := repeated(step, y0, x, length, args, compile, others)) is not None:
+        return again
     whole, begun = None, brief_loop(step, y0, x, length, args, compile, others)
     if type(begun) is RecurrenceResult:
         return begun
-    if begun is None and (again := repeated(step, y0, x, length, args, compile, others)) is not None:
-        return again
     if isinstance(begun, Left):
         task, choice, record, found = _solved(begun.task, None, None, begun.first)
     elif (usual := usual_task(step, y0, x, length, args, compile, others)) is not None:

@@ -9,7 +9,7 @@ import pytest
 from all_layers import all_of_it, told
 
 import parscan
-from parscan._recurrence import brief, choose, code
+from parscan._recurrence import brief, choose, code, repeat
 
 X = np.linspace(0.0, 1.0, 100)[:, None]
 Y0 = np.array([0.5, -0.7])
@@ -25,6 +25,7 @@ def _steady(monkeypatch):
     for one, name in ((brief, "BRIEF"), (choose, "BRIEF"), (code, "WORTH_RECORDING"), (code, "WORTH_SAVING")):
         monkeypatch.setattr(one, name, inf)
     monkeypatch.setattr(code, "WORTH_RUNNING", inf)
+    monkeypatch.setattr(repeat, "_known", type(repeat._known)())
 
 
 GIVEN = {
@@ -63,7 +64,7 @@ def test_few_functions_are_called(name):
 
 def test_a_list_of_floats_takes_the_same_way(monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(sys.modules["parscan._recurrence.solve"], "repeated", None)  # the other way
+        patch.setattr(sys.modules["parscan._recurrence.solve"], "_solved", None)  # the other way
         found = parscan.solve_recurrence(decaying, Y0.tolist(), X)
     np.testing.assert_array_equal(found.y, parscan.solve_recurrence(decaying, Y0, X).y)
     with pytest.raises(ValueError, match="float64"):

@@ -2,6 +2,7 @@
 
 import ctypes
 import gc
+import sys
 import weakref
 from contextlib import suppress
 from dataclasses import fields
@@ -18,6 +19,7 @@ from parscan._recorded.native import segments as _segments
 from parscan._recorded.native.lanes import March
 from parscan._recorded.native.watch import Watched
 from parscan._recurrence import choose, decide
+from parscan._recurrence import code as _code
 from parscan._recurrence import compiled_segments as _compiled
 from parscan._recurrence import repeat as _repeat
 from parscan._recurrence import solve as _solve
@@ -65,6 +67,37 @@ def test_the_third_solve_is_repeated(repeats):
     assert second.y is not third.y
     assert third.residual == 0
     np.testing.assert_allclose(second.tangent(None, np.eye(2)), third.tangent(None, np.eye(2)))
+
+
+@pytest.mark.parametrize("steps", [2, 7, 8, 9, 63, 64, 100, 127])
+def test_few_steps_are_repeated(repeats, steps):
+    """The checks of a choice that is made anew would take as long as the steps."""
+    step, called = make(), []
+    found = [solved(step, X[:steps]) for _ in range(4)]
+    sys.setprofile(lambda frame, event, _: called.append(frame.f_code) if event == "call" else None)
+    found.append(solved(step, X[:steps]))
+    sys.setprofile(None)
+    assert repeats == [False, False, True, True, True]
+    assert called.count(step.__code__) == 1  # on a sample of the trajectory
+    assert len(called) <= 60
+    for field in fields(found[1]):
+        if field.name not in ("y", "_solution"):
+            assert getattr(found[1], field.name) == getattr(found[4], field.name), field.name
+    for sol in found:
+        np.testing.assert_array_equal(sol.y, loop(step, START, X[:steps]))
+
+
+def test_few_steps_whose_code_was_bought_are_repeated(repeats, monkeypatch):
+    """By default as well: the straight way of brief loops comes after it."""
+    for name in ("WORTH_RECORDING", "WORTH_RUNNING", "WORTH_SAVING"):
+        monkeypatch.setattr(_code, name, 0.0)
+    monkeypatch.setattr(_code.LEDGER, "buys", lambda *_: True)
+    monkeypatch.setattr(_code.LEDGER, "buys_anew", lambda *_: True)
+    step = make()
+    found = [solved(step, X[:100], compile=None) for _ in range(4)]
+    assert repeats[-2:] == [True, True]
+    assert found[-1].compiled
+    np.testing.assert_array_equal(found[-1].y, loop(step, START, X[:100]))
 
 
 def test_a_result_does_not_change_with_the_state_that_was_given(repeats):
