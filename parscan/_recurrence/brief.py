@@ -93,7 +93,8 @@ class _Loop:
 
     def run(self, y: Array) -> RecurrenceResult | Left:
         """Evaluate all steps from a state, which the function may write to."""
-        function, shape, first, keep, spans = self.function, y.shape, min(FIRST_STEPS, self.steps), self.kept.write, []
+        function, shape, keep, seconds, is_half = self.function, y.shape, self.kept.write, inf, False
+        first = FIRST_STEPS if self.steps > FIRST_STEPS else self.steps
         rows, turns = rows_of(self.x, self.args)
         for count in (first // 2, first - first // 2, self.steps - first):
             begin = time.perf_counter()
@@ -104,9 +105,12 @@ class _Loop:
             if not is_usual:
                 return self._left(partial(_returned, y))
             if self.choice is None:
-                spans.append((time.perf_counter() - begin) / (count or 1))
-                if len(spans) == 2 and not self._is_chosen(first, min(spans[not first // 2 :])):
+                taken = time.perf_counter() - begin
+                if count and taken < count * seconds:
+                    seconds = taken / count
+                if is_half and not self._is_chosen(first, seconds):
                     return self._left()
+                is_half = True
         return self._result(first)
 
     def _is_chosen(self, first: int, seconds: float) -> bool:

@@ -22,9 +22,11 @@ of this shape; if not, it is the last one. `keep` is given the bytes of all othe
 
 def rows_of(x: Array | None, args: tuple[Any, ...]) -> tuple[Iterator[Any], Turns]:
     """The arguments besides the state of one step after the other, without an end if there are no inputs; the calls."""
+    if x is None and not args:
+        return repeat(None), _of_state
     given = [*([] if x is None else [iter(x[:, None])]), *map(repeat, args)]
     if len(given) < 2:
-        return (given[0], _with_one) if given else (repeat(None), _of_state)
+        return given[0], _with_one
     return zip(*given, strict=False), _WITH_SEVERAL.get(len(given), _with_all)
 
 

@@ -1,5 +1,6 @@
 """Brief loops take a straight way. What is out of the ordinary goes on from there, with no step called again."""
 
+import itertools
 import sys
 import warnings
 from math import inf
@@ -60,6 +61,35 @@ def test_few_functions_are_called(name):
     assert sol.success
     assert len(set(called)) <= 12, called  # what is called again is fetched already
     assert len(called) <= 15, called
+
+
+@pytest.mark.parametrize("compiles", [None, False])
+def test_every_call_does_the_same(compiles):
+    """Nothing is done now and then: the number of calls, of functions of C as well, does not change."""
+    numbers = []
+
+    def count(frame, event, _):
+        numbers[-1] += event in ("call", "c_call")
+
+    for _ in range(300):
+        numbers.append(0)
+        sys.setprofile(count)
+        try:
+            parscan.solve_recurrence(decaying, Y0, length=100, compile=compiles)
+        finally:
+            sys.setprofile(None)
+    assert max(numbers[1:]) - min(numbers[1:]) <= 1  # one more where a step took the least time so far
+
+
+def test_states_are_kept_in_one_piece():
+    blocks, time = np.zeros(200, int), itertools.count()
+
+    def step(y):
+        blocks[next(time)] = sys.getallocatedblocks()
+        return 0.5 * y
+
+    parscan.solve_recurrence(step, Y0, length=100, compile=False)
+    assert blocks[90] - blocks[20] < 10  # for 70 states
 
 
 def test_a_list_of_floats_takes_the_same_way(monkeypatch):
