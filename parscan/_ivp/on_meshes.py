@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .._arrays.namespace import Array
-from .._engine.termination import Termination
+from .._engine.termination import Failure, Termination
 from .._functions.right_hand_side import RightHandSide
 from .._recorded.budget import NoCodeError
 from .._reporting.progress import Report
@@ -17,16 +17,36 @@ from .compiled.mesh_on_device import code_on_device, has_kernels
 from .compiled.on_mesh import OnMesh, code_on_mesh
 from .compiled.recorded import UNLIKE
 from .core.evaluation import Evaluation
-from .core.polynomial import PiecewisePolynomial
+from .core.mesh import union
+from .core.polynomial import PiecewisePolynomial, joined
 from .core.problem import Problem
 from .core.watched import reached_by
 from .mesh.accuracy import is_coarse, of_coarse_mesh
+from .mesh.global_error import BAD
 from .mesh.march import Record, solve
 from .mesh.task import discretise, make_task
 from .mesh.window import Task
 from .output.monitor import Event
 from .result.report import mesh_result
 from .result.result import IvpResult
+from .sensitivities.hidden import missed
+
+LOOKS = 4
+"""How often ranges of the state are looked for that a solution passes over: some are behind others."""
+
+MOVED, SPARE, LEAST, ROUNDED = 10.0, 0.5, 1e-6, 1e-13
+"""
+Largest change of the state, in tolerances, where errors move the time of a jump; share of it that a further solve with
+tighter tolerances aims at, their smallest share, and the smallest relative tolerance.
+"""
+
+PASSED_OVER = Failure(
+    Termination.INACCURATE, "the mesh passed over a short range of the state in which `fun` is another"
+)
+GRAZES = (
+    " The solution hardly passes a threshold of `fun`, or hardly not: rounding may change that, and so the result by "
+    "many tolerances."
+)
 
 POINT_BY_POINT = (
     "`fun` {obstacle}, so it is called point by point, which is slow. Let it work on y[i] of shape (m,) and t of shape "
@@ -126,8 +146,27 @@ class OnMeshes:
             problem = replace(problem, breaks=code.breaks)
         between, by_code = self.dense_output or bool(self.events), None if code is None else code.coarse
         known = (*self.known, self.times, self.window)
-        task = make_task(problem, rhs, discrete, *known, between=between, by_code=by_code)
-        return task, solve(task, problem.span, problem.y0, reached_by(method, problem.span[0], report))
+        reached = reached_by(method, problem.span[0], report)
+        share, number, passed = 1.0, 0, None
+        while True:
+            task = make_task(problem, rhs, discrete, *known, between=between, by_code=by_code, share=share)
+            found = solve(task, problem.span, problem.y0, reached, share)
+            if found.failure or not found.pieces or task.fixed:
+                return task, found
+            what = missed(rhs, joined(found.pieces), task.scale, share)
+            least = max(LEAST, ROUNDED / task.scale.tightest)
+            number += 1
+            if number <= LOOKS and what.moved > MOVED and share > least:
+                share = max(least, share * (SPARE * MOVED / what.moved) ** 2)
+            elif not what.times.shape[0] or number > LOOKS:
+                if what.times.shape[0]:
+                    found.failure, found.failed_at = PASSED_OVER, float(what.times[0])
+                elif what.moved > BAD:
+                    found.remark = GRAZES
+                found.pieces = [one.without_breaks(passed) for one in found.pieces]
+                return task, found
+            passed = union(passed, what.times)
+            problem = replace(problem, breaks=union(problem.breaks, passed))
 
     def _result(self, task: Task, solved: Record, method: str) -> IvpResult:
         """The result; with a warning if the given mesh is too coarse for the tolerances."""

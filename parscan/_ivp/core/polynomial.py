@@ -12,7 +12,7 @@ from ..._arrays.memory import at_once
 from ..._arrays.namespace import Array, Namespace, array_namespace, quiet
 from ..._kernels.dispatch import combine_stages
 from ..._kernels.generic.legendre import legendre_series
-from .mesh import Mesh, union
+from .mesh import Mesh, among, union
 from .powers import Powers
 from .tableaux import Tableau
 
@@ -183,6 +183,12 @@ class PiecewisePolynomial:
         times = new.times(tableau.c)
         slopes = self.derivative(xp.reshape(times, (-1,)))
         return replace(new, stages=xp.reshape(slopes, (*times.shape, *y.shape[1:])))
+
+    def without_breaks(self, times: Array | None) -> PiecewisePolynomial:
+        """The same, in which these times are nodes like others."""
+        if times is None or self.breaks is None:
+            return self
+        return replace(self, breaks=union(self.breaks[~among(self.breaks, times)]))
 
     def restrict(self, t_end: float) -> PiecewisePolynomial:
         """The polynomial up to `t_end`, a node of the mesh or a time between nodes."""

@@ -80,6 +80,8 @@ class Record:
     stuck: int = 0
     failure: Failure | None = None
     failed_at: float | None = None
+    remark: str = ""
+    """What else is to be said of the solution, as a sentence that begins with a space."""
 
     def add(self, piece: Piece) -> None:
         """Add an accepted piece."""
@@ -123,13 +125,16 @@ class Record:
         return self.failure is not None and self.failure.termination is Termination.STUCK
 
 
-def solve(task: Task, span: tuple[float, float], y0: Array, reached: Reached | None = None) -> Record:
+def solve(
+    task: Task, span: tuple[float, float], y0: Array, reached: Reached | None = None, share: float = 1.0
+) -> Record:  # fmt: skip
     """
-    Windows from the start of the span to its end, or to where the solution ends.
+    Windows from the start of the span to its end, or to where the solution ends, with a share of the tolerances.
 
     If the errors of several windows grow to large ones, the span is solved again with tighter tolerances.
     """
-    record = _solved(task, span, y0, Record(log=Log(front=span[0], reached=reached)))
+    first = Record(log=Log(front=span[0], reached=reached), share=share)
+    record = _solved(task if share == 1 else replace(task, scale=task.scale.scaled(share)), span, y0, first)
     for number in range(REPEATS):
         factor = 1.0 if task.fixed or record.failure else record.excess
         needed = record.needed(task.scale.tightest)

@@ -103,12 +103,14 @@ def make_task(
     *,
     between: bool = True,
     by_code: Callable[..., CoarseSolution] | None = None,
+    share: float = 1.0,
 ) -> Task:
     """
     The task for a problem.
 
     `times` are the times of the output; `between`: states at other times are wanted, too.
-    `by_code(span, y0, **options)` makes coarse solutions by machine code.
+    `by_code(span, y0, **options)` makes coarse solutions by machine code. Sequential steps in place of a window have
+    this share of the tolerances.
     """
     if mesh is None and times is not None and method.is_on_output:
         mesh = with_ends(times, problem.span)
@@ -124,7 +126,8 @@ def make_task(
         start = from_guess(guess, start)
     if mesh is not None:
         start = on_mesh(mesh, start)
-    exact = {"rtol": problem.rtol * TIGHTER, "atol": problem.atol * TIGHTER, "max_step": problem.max_step}
+    tighter = TIGHTER * share
+    exact = {"rtol": problem.rtol * tighter, "atol": problem.atol * tighter, "max_step": problem.max_step}
     follows = None if mesh is not None else partial(over_breaks, partial(follow, robust), problem.breaks, rhs, **exact)
     breaks = union(problem.breaks, mesh)
     at_nodes = mesh is not None and not between and (times is None or _are_nodes(times, mesh))

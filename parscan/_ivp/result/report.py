@@ -103,6 +103,7 @@ def mesh_result(
         t if dense is None else dense.t,
         _done(record, task.method, compiled=task.rhs.code is not None)
         + _of_rounding(record, task, dense, failure)
+        + record.remark
         + _hints(record, task, rhs, problem, estimate),
         failure=failure,
         failed_at=reached if record.failed_at is None else record.failed_at,

@@ -41,7 +41,7 @@ def crossings(found: Jumping, solution: PiecewisePolynomial) -> list[Crossing]:
                 if bool(xp.any(kinks)):
                     warn_of_kinks(float(times[rows[0]]), "the solution meets more kinks of `fun` than can be located")
                 return [] if bool(xp.all(kinks)) else _too_many(found, times, states, modes, rows)
-            at = _bisected(found, solution, times[rows], times[rows + 1], guards, modes[rows, guards])
+            at = bisected(found, solution, times[rows], times[rows + 1], guards, modes[rows, guards])
             known = found.at(at, solution.evaluate(at))[xp.arange(guards.shape[0]), guards]
             counts = ~found.modes.kinks[guards] if split >= NOISE else True
             further = at[(known != modes[rows + 1, guards]) & counts]
@@ -71,7 +71,7 @@ def _too_many(found: Jumping, times: Array, states: Array, modes: Array, rows: A
     return []
 
 
-def _bisected(
+def bisected(
     found: Jumping, solution: PiecewisePolynomial, low: Array, high: Array, guards: Array, before: Array
 ) -> Array:
     """Times between `low` and `high` at which the modes of some guards change from those `before`."""

@@ -1,12 +1,16 @@
 """Jumps at times that depend on the state or on parameters: derivatives are those of exact solutions, or none."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parscan import solve_ivp
+from parscan._ivp import on_meshes
 from parscan._ivp.sensitivities import between_crossings, crossing, followed, jumping, touches
+from parscan._ivp.sensitivities.hidden import Missed
 from parscan.warnings import StateJumpWarning
 
 SLOW = (pytest.param(name, marks=pytest.mark.slow) for name in ("Gauss", "DOP853", "RK45", "LSODA", "BDF"))
@@ -544,8 +548,9 @@ def test_a_threshold_that_is_passed_by_the_error_of_the_solution_is_touched():
         sol.gradient(np.eye(3, 1, -2))
 
 
-def test_a_solution_that_misses_a_threshold_is_warned_of():
-    """No stage of a step is where a fast forcing comes over the level: derivatives contain it."""
+@pytest.mark.parametrize("is_missed", [False, True])
+def test_a_solution_that_misses_a_threshold_is_warned_of(is_missed, monkeypatch):
+    """No stage is where a fast forcing comes over the level, unless it is looked for; derivatives contain it."""
 
     def fun(t, y, a):
         return [y[1], -y[0], np.where(y[0] + 0.3 * np.sin(50 * t) > a, 1.0, 0.0)]
@@ -554,8 +559,11 @@ def test_a_solution_that_misses_a_threshold_is_warned_of():
     found = solve_ivp(fun, (0, 3), [0.0, 1.0, 0.0], "Radau", args=(1.2895072,), **options)
     assert found.y[2] == pytest.approx([0.0183985], abs=1e-6)  # a wider window is not missed
     assert found.gradient(np.eye(3, 1, -2))[0] == pytest.approx(-1.18665, rel=1e-4)
+    if is_missed:
+        monkeypatch.setattr(on_meshes, "missed", lambda rhs, solution, *others: Missed(solution.t[:0]))
     sol = solve_ivp(fun, (0, 3), [0.0, 1.0, 0.0], "Radau", args=(1.2994972172475,), **options)
-    with pytest.warns(StateJumpWarning, match="seems to miss a threshold"):
+    told = pytest.warns(StateJumpWarning, match="seems to miss a threshold") if is_missed else nullcontext()
+    with told:
         gradient = sol.gradient(np.eye(3, 1, -2))
     assert gradient[0] == pytest.approx(-16.3195, rel=1e-3)
 

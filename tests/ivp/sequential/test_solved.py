@@ -51,6 +51,14 @@ def test_those_of_radau_are_none_either():
     assert not sol.success
 
 
+@pytest.mark.parametrize(("fun", "end", "rtol"), [(pursuit, 20, 1e-3), (relay, 10, 1e-5), (friction, 20, 1e-8)])
+def test_lsoda_follows_jumps_until_it_is_given_up(fun, end, rtol):
+    """It takes ever shorter steps where its Jacobian is that of a jump, so that slopes need no look."""
+    sol = solve_ivp(fun, (0, end), [1.0, 0.0], "LSODA", rtol=rtol)
+    assert not sol.success
+    assert "jumps to and fro" in sol.message
+
+
 def test_a_slide_that_is_found_is_a_success():
     """BDF stays within the steep layer; the slope of the solution is among those of `fun` nearby."""
     sol = solve_ivp(steep, (0, 10), [1.0, 0.0], BDF, rtol=1e-5)
