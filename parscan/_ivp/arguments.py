@@ -23,7 +23,7 @@ from .._arrays.namespace import (
 )
 from .core.mesh import INSIDE, union
 from .core.polynomial import PiecewisePolynomial
-from .core.problem import Problem
+from .core.problem import LONG, Problem
 from .output.monitor import Event
 from .result.result import IvpResult
 
@@ -203,6 +203,8 @@ def _as_jacobian(jac: Any, state: Array) -> Any:
     if jac is None or callable(jac):
         return jac
     n = state.shape[-1]
+    if hasattr(jac, "tocsc") and n >= LONG and tuple(jac.shape) == (n, n):
+        return jac
     matrix = as_array("jac", jac.toarray() if hasattr(jac, "toarray") else jac)
     if tuple(matrix.shape) != (n, n):
         raise ValueError(f"`jac` is expected to have shape {(n, n)}, but actually has {tuple(matrix.shape)}.")

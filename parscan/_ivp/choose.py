@@ -7,12 +7,19 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
-from .._arrays.namespace import library
+from .._arrays.cached import cached_property
+from .._arrays.namespace import dtype_name, library
 from .._engine.termination import Termination
 from .._functions.raised import Raised
+from .._linalg.elimination import order_of_band
+from .._linalg.pattern import Pattern
 from .core.choice import BANDS, Choice
-from .core.problem import Problem
+from .core.problem import LONG, Problem
 from .mesh.task import PARALLEL, TIGHTER
+from .sequential.large_bdf import BDF
+from .sequential.large_rodas5p import Rodas5P
+from .sequential.sparse_jacobian import pattern_of
+from .sequential.stiff_pattern import stiff_pattern
 
 JUMPING = "RK45"
 """SciPy's solver that continues where others make no headway at jumps: it needs the fewest calls there."""
@@ -28,6 +35,9 @@ SEQUENTIAL = ("RK23", "RK45", "BDF", "LSODA")
 
 OF_CODE = {"vectorized", "first_step"}
 """Options of sequential solvers that machine code knows, too."""
+
+OF_PATTERNS, RECORDED = {"jac_sparsity", "lband", "uband"}, 2000
+"""Options that tell what recorded operations show, too; components up to which these become machine code."""
 
 SPARSE = {"auto": "BDF", "Radau": "Radau"}
 """SciPy's methods that replace parscan's if the zeros of the Jacobian are given."""
@@ -48,7 +58,10 @@ ON_MESH = ("auto", *PARALLEL)
 SERIES = "Taylor"
 """The method by Taylor series, which only machine code has."""
 
-NAMES = ("auto", *PARALLEL, *SEQUENTIAL, SERIES)
+LARGE = "Rodas5P"
+"""The method for large systems with sparse Jacobians."""
+
+NAMES = ("auto", *PARALLEL, *SEQUENTIAL, SERIES, LARGE)
 """All names that `method` may be; it may also be a class of SciPy's solvers."""
 
 LOOSE = 3e-4
@@ -62,6 +75,10 @@ Measured on heat equations, Brusselators by lines and chains of oscillators; the
 
 MANY_COMPONENTS = "there are many components (pass `jac_sparsity` if most entries of the Jacobian are zero)"
 """The reason in that case, with a hint at a faster method."""
+
+
+FOUND = "it is stiff, and most entries of its Jacobian are zero"
+"""The reason if the pattern was found."""
 
 
 def _patient(method: str, because: str, share: float, *, pairs: bool = False) -> Choice:
@@ -119,6 +136,23 @@ class Workload:
         return self.method in SPARSE and "jac_sparsity" in self.options
 
     @property
+    def takes_large(self) -> bool:
+        """Whether `auto` may solve the problem by Rodas5P with a sparse Jacobian."""
+        problem = self.problem
+        is_free = self.method == "auto" and not self.on_mesh and "min_step" not in self.options
+        return is_free and problem.is_plain and not problem.is_complex and problem.y0.size >= LONG
+
+    @property
+    def knows_pattern(self) -> bool:
+        """Whether zeros of the Jacobian are given, or its bands."""
+        return "jac_sparsity" in self.options or self.has_bands or self.problem.has_sparse_jacobian
+
+    @cached_property
+    def found(self) -> Pattern | None:
+        """The pattern of the Jacobian of a large stiff system; None if it is dense, or the system not stiff."""
+        return stiff_pattern(self.problem) if self.takes_large and not self.problem.is_endless else None
+
+    @property
     def is_settled(self) -> bool:
         """Whether the user's arguments determine the method."""
         return self.method not in ("auto", SERIES) or self.on_mesh
@@ -133,7 +167,8 @@ class Workload:
         """Whether the user's arguments determine a way of solving that calls `fun`."""
         if self.is_settled:
             return self.names_scipys or self.is_sparse or self.problem.is_endless or self.method not in ON_MESH
-        return bool(self.options.keys() - OF_CODE)
+        is_short = self.takes_large and self.problem.y0.size <= RECORDED
+        return bool(self.options.keys() - (OF_CODE | OF_PATTERNS if is_short else OF_CODE))
 
     @property
     def is_wide(self) -> bool:
@@ -196,6 +231,20 @@ def _sparse(work: Workload, because: str) -> Choice:
     return _scipys(work.problem, choice)
 
 
+def _large(work: Workload, because: str) -> Choice:
+    """Rodas5P; its errors are told."""
+    problem = work.problem
+    if not problem.is_plain or problem.is_complex:
+        raise ValueError(
+            f"`method` {LARGE!r} takes real NumPy arrays of shape (n,), but `y0` has the shape "
+            f"{(problem.y0.shape[-1], *problem.batch)}, is of {library(problem.y0)} and {dtype_name(problem.y0.dtype)}."
+        )
+    pattern = work.found if because == FOUND else pattern_of(problem, work.options)
+    if work.method == LARGE or pattern is None or order_of_band(pattern) is not None:
+        return Choice(Rodas5P, is_sequential=True, because=because, is_checked=True, pattern=pattern)
+    return Choice(BDF, True, f"{because}, and eliminations are expensive", TIGHTER, is_checked=True, pattern=pattern)
+
+
 def _endless(work: Workload, because: str) -> Choice:
     """SciPy's solver of the same name: without an end there is no mesh."""
     method, problem = work.method, work.problem
@@ -233,12 +282,15 @@ def _loose(work: Workload, because: str) -> Choice:
 
 DECISIONS = (
     Decision(lambda work: work.names_scipys, _named_scipys),
+    Decision(lambda work: work.method == LARGE, _large),
+    Decision(lambda work: work.takes_large and work.knows_pattern, _large, "the pattern of the Jacobian is known"),
     Decision(lambda work: work.is_sparse, _sparse, "`jac_sparsity` was given"),
     Decision(lambda work: work.problem.is_endless, _endless, "`t_span` has no end"),
     Decision(lambda work: work.is_settled, _parallel),
     Decision(lambda work: work.is_wide, lambda work, because: Choice("Radau", tries_ensemble=True)),
     Decision(lambda work: not work.problem.is_plain, _parallel),
     Decision(lambda work: work.has_bands, _sequential(1.0), "the bandwidths of the Jacobian were given"),
+    Decision(lambda work: work.found is not None, _large, FOUND),
     Decision(lambda work: work.is_loose, _loose, "the tolerance is loose"),
     Decision(lambda work: work.has_many_components, _sequential(TIGHTER), MANY_COMPONENTS),
     Decision(lambda work: work.problem.is_complex, _sequential(TIGHTER), "states are complex"),

@@ -119,6 +119,10 @@ def solve_ivp(
         - ``"Taylor"`` [4]_: Taylor series of order 12 to 18, step by step, by machine code of `fun`; for a problem that
           is not stiff, no batch, and tight tolerances. It is an error if an operation on the state has no series, as
           comparisons, absolute values and tables.
+        - ``"Rodas5P"`` [5]_: for large stiff systems, step by step, with a sparse or banded Jacobian: that of `jac` if
+          its values are sparse, or differences with a pattern, that of `jac_sparsity`, `lband` and `uband`, or one that
+          is searched. ``"auto"`` takes it, or backward differentiation formulas, for real systems of 100 or more
+          components.
         - ``"RK23"``, ``"RK45"``, ``"BDF"``, ``"LSODA"``, or a class of SciPy's solvers: SciPy's solver, step by step.
     t_eval : array_like, shape (N,), optional
         Output times, sorted along the span. By default the nodes of the mesh.
@@ -171,9 +175,12 @@ def solve_ivp(
         with a `parscan.Progress` after every iteration, and every step of a sequential solver, but not during the
         coarse solution. Its exceptions end the solve.
     jac_sparsity : array_like or sparse matrix, shape (n, n), optional
-        Nonzero entries of the Jacobian. SciPy's sparse ``"Radau"`` or ``"BDF"`` then solves the problem.
+        Nonzero entries of the Jacobian, for ``"auto"`` and ``"Rodas5P"``; they are an error if `fun` exceeds them. With
+        fewer than 100 components, or complex ones, SciPy's sparse ``"BDF"`` solves the problem, and its ``"Radau"`` if
+        you name it.
     min_step, lband, uband : optional
-        Smallest step, and bandwidths of the Jacobian, for SciPy's ``"LSODA"``.
+        Smallest step, for SciPy's ``"LSODA"``; bandwidths of the Jacobian, below and above the diagonal, for that and
+        in place of `jac_sparsity`.
     mass : array_like of shape (n,) or (n, n), sparse matrix, or callable, optional
         The matrix `M` of ``M y' = fun(t, y, *args)``: its diagonal, the whole matrix, or a function ``M(t)`` or ``M(t,
         y)`` of these, which may take `args`, too. It may be singular: the equations are then differential-algebraic, of
@@ -218,6 +225,8 @@ def solve_ivp(
        ICLR 2024, section 3.2.
     .. [4] Jorba and Zou, "A software package for the numerical integration of ODEs by means of high-order Taylor
        methods", Experimental Mathematics 14 (2005).
+    .. [5] Steinebach, "Construction of Rosenbrock-Wanner method Rodas5P and numerical benchmarks within the Julia
+       Differential Equations package", BIT Numerical Mathematics 63:27 (2023).
 
     Examples
     --------

@@ -46,6 +46,13 @@ def test_a_seasonal_series_is_that_of_the_loop_and_found_again():
     assert error <= 2e-3
 
 
+def test_reaction_diffusion_has_the_exact_heat(capsys):
+    error, grown = example("reaction_diffusion")["main"](40)
+    assert error <= 1
+    assert 0.5 < grown < 1
+    assert "most entries of its Jacobian are zero" in capsys.readouterr().out
+
+
 def test_gru_series_agrees_with_the_loop():
     assert example("gru_series")["main"]() <= 1e-12
 

@@ -5,15 +5,30 @@ import pytest
 
 from parscan._ivp.arguments import as_problem
 from parscan._ivp.choose import DECISIONS, MANY, WIDE, Workload, choose
+from parscan._ivp.core.problem import LONG
+from parscan._ivp.sequential.large_bdf import BDF
+from parscan._ivp.sequential.large_rodas5p import Rodas5P
 
 
-def work(method="auto", y0=(1.0,), span=(0.0, 1.0), rtol=1e-6, options=(), on_mesh=False, stacks=True):
-    problem = as_problem(lambda t, y: -y, span, np.array(y0), None, None, rtol, 1e-8, np.inf, jumps=None)
-    return Workload(method, problem, dict.fromkeys(options, 1), on_mesh, stacks=lambda: stacks)
+def work(
+    method="auto", y0=(1.0,), span=(0.0, 1.0), rtol=1e-6, options=(), on_mesh=False, stacks=True, fun=lambda t, y: -y
+):
+    problem = as_problem(fun, span, np.array(y0), None, None, rtol, 1e-8, np.inf, jumps=None)
+    given = options if isinstance(options, dict) else dict.fromkeys(options, 1)
+    return Workload(method, problem, given, on_mesh, stacks=lambda: stacks)
+
+
+def shifts(*places):
+    """The pattern of a state whose components depend on others that are so far away."""
+    return sum(np.eye(2000, k=place) for place in places)
 
 
 CASES = {
     "a solver of SciPy's": (work("BDF"), "BDF", True),
+    "Rodas5P by name": (work("Rodas5P"), Rodas5P, True),
+    "a known band": (work(y0=np.ones(LONG), options=["lband"]), Rodas5P, True),
+    "a known pattern": (work(y0=np.ones(2000), options={"jac_sparsity": shifts(-45, -1, 1, 45)}), BDF, True),
+    "a pattern that is found": (work(y0=np.ones(LONG), fun=lambda t, y: 1e4 * (np.roll(y, 1) - y)), Rodas5P, True),
     "zeros of the Jacobian": (work(options=["jac_sparsity"]), "BDF", True),
     "no end": (work(span=(0.0, np.inf)), "Radau", True),
     "a method by name": (work("Gauss"), "Gauss", False),

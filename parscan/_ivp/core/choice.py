@@ -8,6 +8,7 @@ from math import inf
 from typing import Any
 
 from ..._engine.termination import Termination
+from ..._linalg.pattern import Pattern
 
 BANDS = {"lband", "uband"}
 """Options that only SciPy's LSODA knows: bandwidths of the Jacobian."""
@@ -46,6 +47,8 @@ class Choice:
         Whether further solves tell the error at the end, and take place with tighter tolerances if that is large.
     is_sampled : bool
         Whether `fun` is sampled between the steps, and the solve fails where they passed over a pulse of it.
+    pattern : Pattern, optional
+        That of the Jacobian, if it was found.
     """
 
     method: Any
@@ -61,6 +64,7 @@ class Choice:
     while_analytic: bool = False
     is_checked: bool = False
     is_sampled: bool = False
+    pattern: Pattern | None = None
 
     def after(self, ending: Termination) -> Choice | None:
         """The choice that continues from where the solver ended for this reason; None if the solve ends there."""

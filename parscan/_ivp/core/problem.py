@@ -8,12 +8,16 @@ from functools import partial
 from math import isinf
 from typing import Any
 
+from ..._arrays.cached import cached_property
 from ..._arrays.elementwise import is_complex
 from ..._arrays.namespace import Array, Namespace, array_namespace, library
 from ..._functions.code import Code
 from ..._functions.evaluators import ONE_BY_ONE, Evaluator
 from ..._functions.raised import Raised
 from ..._functions.right_hand_side import RightHandSide
+
+LONG = 100
+"""Components from which on a sparse Jacobian is kept sparse."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,17 @@ class Problem:
     def is_plain(self) -> bool:
         """Whether it is a single problem on NumPy arrays, as SciPy takes it."""
         return not self.batch and library(self.y0) == "numpy"
+
+    @cached_property
+    def first_jacobian(self) -> Any:
+        """The user's Jacobian for the initial state."""
+        return self.jac(self.span[0], self.y0.copy(), *self.args) if callable(self.jac) else self.jac
+
+    @property
+    def has_sparse_jacobian(self) -> bool:
+        """Whether the state is long and the user's Jacobian sparse; its function is called for the initial state."""
+        is_long = self.is_plain and self.y0.size >= LONG
+        return is_long and self.jac is not None and hasattr(self.first_jacobian, "tocsc")
 
     @property
     def is_empty(self) -> bool:

@@ -140,7 +140,7 @@ class Course:
             message, taken = step(), taken + 1
             t, y, status = origin + float(solver.t), solver.y, solver.status
             if not (abs(t - nodes[-1]) > long and status == "running" and _is_finite(y)):
-                ending = self._gave_up(str(message)) if status == "failed" else self._no_step(solver)
+                ending = self._gave_up(str(message), solver) if status == "failed" else self._no_step(solver)
                 if ending is not None:
                     return ending
             else:
@@ -161,8 +161,11 @@ class Course:
                 if ending is not None:
                     return ending
 
-    def _gave_up(self, message: str) -> Termination:
+    def _gave_up(self, message: str, solver: Any) -> Termination:
         """The ending of a solver that failed by itself: if its last steps were too short, they are the reason."""
+        known: Failure | None = getattr(solver, "failure", None)
+        if known is not None:
+            return self._ended(known)
         return self._ended(TOO_SMALL) if self.still else self._failed(message, Termination.FAILED)
 
     def _no_step(self, solver: Any) -> Termination | None:

@@ -33,7 +33,7 @@ from .growth import may_grow
 from .on_mesh import retrace
 from .pieces import Converted, rounded
 from .pulses import PASSED_OVER, Look
-from .scipy_solvers import class_of, make, name_of
+from .scipy_solvers import class_of, is_own, make, name_of
 from .solved import UNSOLVED
 
 LAST = 32
@@ -160,7 +160,7 @@ def _failure(course: Course, failure: Failure, problem: Problem, rhs: RightHandS
         jumps = any(jumps_within(rhs.sequential(), last, problem.rtols, problem.atol))
     if jumps:
         return replace(failure, words=f"{failure}, and `fun` jumps there: {OF_JUMPS}")
-    if course.ending is Termination.TOO_SMALL:  # values ahead may not be finite
+    if course.ending is Termination.TOO_SMALL and not is_own(course.used[-1][0]):  # values ahead may not be finite
         y = np.asarray(course.states[-1], dtype=problem.y0.dtype)
         left = by_stepping(rhs, (course.nodes[-1], problem.span[1]), y, 1e-3, problem.atol, most=MOST_STEPS)
         return NOT_FINITE if left.failure == NOT_FINITE else TOO_SMALL
@@ -220,7 +220,7 @@ def _done(course: Course) -> str:
     for place, (choice, begin) in enumerate(course.used):
         if place and choice.method == course.used[place - 1][0].method:
             continue  # after a breakpoint
-        done += f", from t = {begin!r} on by " if place else "By SciPy's "
+        done += f", from t = {begin!r} on by " if place else "By " if is_own(choice) else "By SciPy's "
         done += name_of(choice.method) + (f", because {choice.because}" if choice.because else "")
         done += f", with {choice.share:g} of the tolerances" if choice.share < 1 else ""
     return f"{done}."

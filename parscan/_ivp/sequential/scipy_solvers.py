@@ -18,6 +18,7 @@ from ..core.stiffness import Stiffness
 from ..core.stretches import Stretch
 from ..mesh.task import NOTHING
 from .course import Reading
+from .large import LargeSolver
 from .pieces import Converted, Dop853Polynomial, Polynomial, Shifted, from_parts
 from .solved import Solved
 
@@ -49,6 +50,11 @@ def class_of(method: Any) -> Any:
     return getattr(integrate, method)
 
 
+def is_own(choice: Choice) -> bool:
+    """Whether the solver is not SciPy's."""
+    return isinstance(choice.method, type) and issubclass(choice.method, LargeSolver)
+
+
 def make(
     choice: Choice, problem: Problem, rhs: RightHandSide, options: dict[str, Any], stretch: Stretch, y0: Array
 ) -> tuple[Any, Reading]:
@@ -61,7 +67,9 @@ def make(
     longest = min(problem.max_step, choice.longest * abs(stretch.end - stretch.begin))
     given, start = {**options, "max_step": longest}, y0
     pace = Pace(fun, span, rtol, atol, is_explicit=name in EXPLICIT)
-    if problem.jac is not None and name not in EXPLICIT:
+    if is_own(choice):
+        given |= {"jac": _with_args(problem) if callable(problem.jac) else problem.jac, "pattern": choice.pattern}
+    elif problem.jac is not None and name not in EXPLICIT:
         given["jac"] = _jacobian(problem, rhs, stretch.begin, y0, is_dense=choice.pairs or name == "LSODA")
     whole = choice.while_analytic and "jac_sparsity" not in options and _is_analytic(fun, stretch.begin, y0)
     pairs = choice.pairs and not whole
@@ -87,7 +95,7 @@ def make(
         called, given = _since(called, origin), {**given, **_jacobian_since(given, origin)}
     solver = class_of(choice.method)(called, stretch.begin - origin, start, end, rtol=rtol, atol=atol, **given)
     is_stiff = _Stiff() if Termination.STIFF in choice.otherwise else None
-    is_solved = Solved() if name in IMPLICIT else None
+    is_solved = Solved() if name in IMPLICIT and not is_own(choice) else None
     most = inf if choice.while_analytic and not whole else choice.most_steps
     return solver, Reading(
         pace, state, polynomial, is_stiff, is_solved, most, origin, float(np.min(rtol)), choice.starts > 1
@@ -116,6 +124,11 @@ def _jacobian(problem: Problem, rhs: RightHandSide, t: float, y: Array, *, is_de
     rhs.jacobian(np.asarray([t]), y[None, :], y[None, :])
     jac = rhs.sequential_jacobian()
     return (lambda t, y: _dense(jac(t, y))) if is_dense else jac
+
+
+def _with_args(problem: Problem) -> Callable[[float, Array], Any]:
+    """The user's Jacobian as a function of time and state."""
+    return lambda t, y: problem.jac(t, y, *problem.args)
 
 
 def _dense(matrix: Any) -> Array:
