@@ -260,7 +260,8 @@ class RightHandSide:
         if self._jac is None:
             return forward_full(self, t, states, derivatives)[1]
         if not callable(self._jac):
-            constant = self._xp.asarray(self._jac, dtype=self._dtype)
+            whole = self._jac.toarray() if hasattr(self._jac, "toarray") else self._jac
+            constant = self._xp.asarray(whole, dtype=self._dtype)
             return self._xp.broadcast_to(constant, (*states.shape, states.shape[-1]))
         evaluate = partial(self.jac_evaluator.values, _Jacobian(self, self._jac, self._returned))
         if self.raised is None:

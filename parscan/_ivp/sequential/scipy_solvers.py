@@ -120,7 +120,7 @@ def _shifted(piece: Callable[[Any], Polynomial], origin: float) -> Callable[[Any
 def _jacobian(problem: Problem, rhs: RightHandSide, t: float, y: Array, *, is_dense: bool) -> Any:
     """The user's Jacobian, checked at the start; `is_dense`: as a function with dense values, all that LSODA takes."""
     if not callable(problem.jac):
-        return (lambda t, y: problem.jac) if is_dense else problem.jac
+        return (lambda t, y: _dense(problem.jac)) if is_dense else problem.jac
     rhs.jacobian(np.asarray([t]), y[None, :], y[None, :])
     jac = rhs.sequential_jacobian()
     return (lambda t, y: _dense(jac(t, y))) if is_dense else jac

@@ -152,6 +152,13 @@ def test_the_method_by_name():
         solve_ivp(lambda t, y: -y, (0, 0.1), np.ones((3, 4)), "Rodas5P")
 
 
+@pytest.mark.parametrize("method", ["Radau", "BDF", "LSODA"])
+def test_other_methods_take_sparse_jacobians_too(method):
+    sol = solve_ivp(lambda t, y: SQUARE / 100 * (LINE @ y), (0, 0.1), Y0, method, jac=SQUARE / 100 * LINE, **TOL)
+    assert sol.success
+    assert off(sol.y[:, -1], exact(0.1, 0.01)) <= 100
+
+
 def test_explicit_methods_remain_where_nothing_is_stiff():
     sol = solve_ivp(lambda t, y: 0.1 * (np.roll(y, 1) - y), (0, 10), Y0, compile=False, **TOL)
     assert sol.method == "LSODA"
