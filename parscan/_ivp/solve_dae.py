@@ -13,10 +13,11 @@ from .._reporting.progress import Watcher, check_watcher, watch
 from .arguments import as_options, as_problem, as_times, reject_unwatched
 from .compiled.equations import RecordedEquations, record_equations
 from .compiled.march_of_equations import march_by_code, steps_of
+from .compiled.starts import prepared_once
 from .core.problem import Problem
 from .core.watched import reached_by
 from .implicit.mass import as_mass
-from .implicit.prepared import CONSISTENT, Prepared, prepared
+from .implicit.prepared import CONSISTENT, prepared
 from .implicit.problem import ImplicitProblem
 from .implicit.solve import Wanted, result_of, solve_implicit, until_of
 from .output.events import prepare
@@ -65,7 +66,7 @@ def solve_dae(
         Its derivative. None: it is computed.
     method : str
         - ``"auto"``: the problem is solved again with tighter tolerances, until the error is a few tolerances.
-        - ``"Radau"``: once, unless by machine code; the tolerances are those of the error of a step.
+        - ``"Radau"``: once; the tolerances are those of the error of a step.
     t_eval : array_like, shape (N,), optional
         Output times, sorted along the span. By default the ends of the steps.
     dense_output : bool
@@ -187,19 +188,19 @@ def _solved(
     listed = prepare(events)
     reject_unwatched(listed, problem)
     recorded = _recorded(given, compiles)
-    ready = prepared(given, recorded, moves=consistent == "project")
+    moves = consistent == "project"
     with watch(progress, abs(problem.span[1] - problem.span[0]), None) as report:
         reached = reached_by("Radau", problem.span[0], report)
         wanted = Wanted(times, None if events is None else listed, bool(dense_output), method == "auto", reached)
         decisions = tuple[str, ...]()
         if compiles or (method == "auto" and compiles is not False):
-            found = _by_code(ready, wanted, recorded, is_demanded=bool(compiles))
+            found = _by_code(given, wanted, recorded, moves=moves, is_demanded=bool(compiles))
             if isinstance(found, IvpResult):
                 return found
             if compiles:
                 raise TypeError(f"`compile=True`: {found}.")
             decisions = (f"{found[0].upper()}{found[1:]}.",)
-        return solve_implicit(ready, wanted, decisions)
+        return solve_implicit(prepared(given, recorded, moves=moves), wanted, decisions)
 
 
 def _recorded(problem: ImplicitProblem, compiles: bool | None) -> RecordedEquations | str:
@@ -215,28 +216,30 @@ def _recorded(problem: ImplicitProblem, compiles: bool | None) -> RecordedEquati
 
 
 def _by_code(
-    ready: Prepared, wanted: Wanted, recorded: RecordedEquations | str, *, is_demanded: bool
+    problem: ImplicitProblem, wanted: Wanted, recorded: RecordedEquations | str, *, moves: bool, is_demanded: bool
 ) -> IvpResult | str:  # fmt: skip
     """
     The result by machine code; or why there is none, as a sentence without its full stop.
 
     Where it does not come to the end, arrays tell why, unless it is demanded.
     """
-    problem = ready.problem
     if isinstance(recorded, str):
         return f"no machine code, as `fun` cannot be recorded: {recorded}"
-    if problem.jac is not None:
+    if problem.jac is not None and not is_demanded:
         return "no machine code: `jac` was given"
     if problem.span[0] == problem.span[1]:
         return "no machine code: there is nothing to integrate"
+    ready = prepared_once(problem, recorded, moves=moves)
     try:
-        found = march_by_code(problem, recorded, lambda: until_of(problem, wanted))
+        found = march_by_code(
+            ready.problem, recorded, lambda: until_of(ready.problem, wanted), controls_error=wanted.controls_error
+        )
     except NoCodeError as reason:
         return f"no machine code: `fun` {reason}"
     steps = steps_of(found)
     if steps.failure is not None and not is_demanded:
         return f"machine code came to t = {steps.failed_at!r} only, where {steps.failure}"
-    return result_of(ready, wanted, steps, found.end, (), 1)
+    return result_of(ready, wanted, steps, found.end, (), found.marches)
 
 
 def _as_implicit(problem: Problem, mass: Any, jac: Any, yp0: Any, first_step: float | None) -> ImplicitProblem:

@@ -10,7 +10,7 @@ from math import inf, nan
 from typing import TYPE_CHECKING, TypeAlias
 
 from ..._arrays.namespace import array_namespace, quiet
-from ..._engine.termination import Failure, Termination
+from ..._engine.termination import Failure
 from ..._recorded.budget import NoCodeError
 from ..core.failures import NOT_FINITE, TOO_SMALL
 from ..core.polynomial import PiecewisePolynomial
@@ -21,6 +21,7 @@ from .accuracy import BETWEEN, GAIN, LOOSER, SPARE, WANTED
 from .equations import RecordedEquations
 from .march import BUSY, FEWEST, FIRST, NUMBERS, PAUSE, after
 from .recorded import UNLIKE
+from .too_far import Pace, too_many
 
 if TYPE_CHECKING:
     from ..._recorded.native.integrate import Run
@@ -30,6 +31,10 @@ STAGES = 7
 
 LEAST = 100 * 2.0**-52
 """Smallest relative tolerance of a march."""
+
+MOST = 2_000_000
+"""Steps of a march, taken or rejected, after which it is given up: its polynomials take a tenth of a kilobyte for each
+component and step."""
 
 MARCHES = 3
 """Largest number of further marches, with smaller tolerances."""
@@ -46,7 +51,7 @@ MakesUntil: TypeAlias = Callable[[], Until | None]
 FAILURES = {
     "STEP_TOO_SMALL": TOO_SMALL,
     "NOT_FINITE": NOT_FINITE,
-    "TOO_MANY_STEPS": Failure(Termination.LONG, "the steps were used up"),
+    "TOO_MANY_STEPS": too_many(MOST),
 }
 """Why marches end, by the names of their statuses."""
 
@@ -59,8 +64,8 @@ class March:
     Parameters
     ----------
     polynomial : PiecewisePolynomial or None
-    status : str
-        Name of the status with which it ended; "" if it came to its end.
+    failure : Failure or None
+        Why it ended early.
     reached : float
         The time that was reached.
     evaluations, accepted, rejected : int
@@ -68,7 +73,7 @@ class March:
     """
 
     polynomial: PiecewisePolynomial | None
-    status: str
+    failure: Failure | None
     reached: float
     evaluations: int
     accepted: int
@@ -85,14 +90,20 @@ class Found:
     march : March
     share : float
         Share of the tolerances that it has.
+    evaluations : int
+        Of the equations, by all marches.
     end, worst : float
         Estimated errors at the end, and the largest one at ends of steps, in tolerances; NaN if they are not known.
+    marches : int
+        Number of marches.
     """
 
     march: March
     share: float
+    evaluations: int
     end: float = nan
     worst: float = nan
+    marches: int = 1
 
     @property
     def error(self) -> float:
@@ -135,17 +146,19 @@ class Marches:
             run.begin(
                 problem.span[0], end, problem.y0[None, :], rtol=clip(problem.rtols * share, LEAST),
                 atol=problem.atol * share, max_step=min(problem.max_step, length / FEWEST if length < inf else inf),
-                first_step=problem.first_step or 0.0, parameters=self._parameters,
+                first_step=problem.first_step or 0.0, parameters=self._parameters, most=MOST,
             )  # fmt: skip
-            return self._advanced(run, until)
+            return self._advanced(run, end, until)
         finally:
             self._solver.give_back(run)
 
-    def _advanced(self, run: Run, until: Until | None) -> March:
+    def _advanced(self, run: Run, end: float, until: Until | None) -> March:
         problem, xp = self._problem, array_namespace(self._problem.y0)
         t, y = problem.span[0], problem.y0
         parts, most, left, before = list[PiecewisePolynomial](), self._most, 1, time.perf_counter()
-        while left:
+        pace_of_span, failure = Pace(end), None
+        while left and failure is None:
+            since, attempts = t, most
             left = run.advance(most)
             now = time.perf_counter()
             _, times, states, stages = run.log
@@ -155,33 +168,43 @@ class Marches:
                 t, y = float(times[-1]), states[-1, :]
                 if until is not None and until(parts[-1]):
                     break
+            failure = pace_of_span.sees(since, t, attempts) if left else None
             pace = max(now - before, 1e-9) / most
             most, before = max(FEWEST, int(min(PAUSE / pace, 4 * most, self._room))), time.perf_counter()
         code, accepted, rejected, evaluations = run.counts[0].tolist()
         status = run.names[code]
         if not parts:
-            return March(None, status, t, evaluations, accepted, rejected)
+            return March(None, failure or FAILURES.get(status, TOO_SMALL), t, evaluations, accepted, rejected)
         whole = parts[0]
         if len(parts) > 1:
             whole = PiecewisePolynomial(
                 radau(STAGES), xp.concat([whole.t, *(one.t[1:] for one in parts[1:])]),
                 xp.concat([whole.y, *(one.y[1:, :] for one in parts[1:])]), xp.concat([one.stages for one in parts]),
             )  # fmt: skip
-        ended = "" if status in ("RUNNING", "FINISHED") else status
-        return March(whole, ended, t, evaluations, accepted, rejected)
+        if status not in ("RUNNING", "FINISHED"):
+            failure = FAILURES.get(status, TOO_SMALL)
+        return March(whole, failure, t, evaluations, accepted, rejected)
 
-    def found(self) -> Found:
-        """March until the estimated errors are as wanted, if that can be done; the share that was needed is noted."""
+    def found(self, *, controls_error: bool) -> Found:
+        """
+        One march; or such with smaller tolerances until the estimated errors are as wanted, if that can be done.
+
+        The share of the tolerances that was needed is noted.
+        """
+        if not controls_error:
+            return self._one(1.0)
         notes, key = self._recorded.notes, ("share", f"{self._problem.rtol:.0e}")
         share = max(notes.get(key, 1.0), min(1.0, self.least))
         before = self._pair(share)
         for _ in range(MARCHES):
             error = before.error
-            if before.march.status or not error > 1.0 or share <= self.least:
+            if before.march.failure or not error > 1.0 or share <= self.least:
                 break
             share = max(share * min(SPARE / LOOSER, SPARE / error), self.least)
-            later = self._compared(Found(self.run(share), share), before.march)
-            if later.march.status:
+            later = self._compared(self._one(share), before.march)
+            others = before.evaluations - before.march.evaluations, before.marches - 1
+            later = replace(later, evaluations=later.evaluations + others[0], marches=later.marches + others[1])
+            if later.march.failure:
                 break
             before, is_vain = later, later.error > VAIN * error
             if is_vain:
@@ -189,17 +212,24 @@ class Marches:
         notes[key] = before.share
         return before
 
+    def _one(self, share: float) -> Found:
+        """A march alone."""
+        march = self.run(share)
+        return Found(march, share, march.evaluations)
+
     def _pair(self, share: float) -> Found:
         """A march, and one with larger tolerances that tells its error."""
-        found = Found(self.run(share), share)
-        if found.march.status or found.march.polynomial is None:
+        found = self._one(share)
+        if found.march.failure or found.march.polynomial is None:
             return found
         return self._compared(found, self.run(share * LOOSER, found.march.reached))
 
     def _compared(self, found: Found, other: March) -> Found:
-        """A march with its errors, which its difference from another one tells."""
+        """A march with its errors, which its difference from another one tells, and with the work of both."""
+        evaluations = found.evaluations + other.evaluations
+        found = replace(found, evaluations=evaluations, marches=found.marches + 1)
         one, two = found.march.polynomial, other.polynomial
-        if found.march.status or other.status or one is None or two is None:
+        if found.march.failure or other.failure or one is None or two is None:
             return found
         problem, xp = self._problem, array_namespace(self._problem.y0)
         states, sizes = two.at_few(one.t[1:]), abs(one.y)
@@ -211,7 +241,10 @@ class Marches:
         return replace(found, end=end, worst=float(xp.max(ratios)))
 
 
-def march_by_code(problem: ImplicitProblem, recorded: RecordedEquations, until: MakesUntil = lambda: None) -> Found:
+def march_by_code(
+    problem: ImplicitProblem, recorded: RecordedEquations, until: MakesUntil = lambda: None, *,
+    controls_error: bool = True,
+) -> Found:  # fmt: skip
     """
     Marches through a problem with consistent slopes at its begin, by machine code of its recorded equations.
 
@@ -223,11 +256,11 @@ def march_by_code(problem: ImplicitProblem, recorded: RecordedEquations, until: 
         If there is no machine code, or the user's functions have other values than the recorded operations.
     """
     notes = recorded.notes
-    found = Marches(problem, recorded, until, by_pattern=PIVOTS not in notes).found()
-    if found.march.status and PIVOTS not in notes and recorded.is_sparse:
+    found = Marches(problem, recorded, until, by_pattern=PIVOTS not in notes).found(controls_error=controls_error)
+    if found.march.failure and PIVOTS not in notes and recorded.is_sparse:
         with suppress(NoCodeError):
-            other = Marches(problem, recorded, until, by_pattern=False).found()
-            if not other.march.status:
+            other = Marches(problem, recorded, until, by_pattern=False).found(controls_error=controls_error)
+            if not other.march.failure:
                 found, notes[PIVOTS] = other, True
     ends = found.march.polynomial
     if ends is not None and recorded.is_contradicted(problem, ends.t[1:], ends.y[1:, :], ends.stages[:, -1, :]):
@@ -238,9 +271,9 @@ def march_by_code(problem: ImplicitProblem, recorded: RecordedEquations, until: 
 def steps_of(found: Found) -> ImplicitSteps:
     """What was found, as other marches return it."""
     march = found.march
-    failure = FAILURES.get(march.status, TOO_SMALL) if march.status else None
+    failure = march.failure
     attempts = march.accepted + march.rejected
     return ImplicitSteps(
-        march.polynomial, failure, march.reached if failure else None, march.evaluations, march.accepted, attempts,
+        march.polynomial, failure, march.reached if failure else None, found.evaluations, march.accepted, attempts,
         march.rejected, compiled=True,
     )  # fmt: skip

@@ -28,6 +28,9 @@ ROUNDS = 25
 SOLVED, LEAST = 1e-3, 3
 """Corrections below this many tolerances end the iteration, and such as do not shrink any more, after so many."""
 
+SETTLED, FEW = 1e-9, 12
+"""Share of slopes by which their corrections end, and number of corrections after which they need not."""
+
 FREE, DIFFERENCED = 1e-8, 1e-5
 """Singular values below this share of the largest one are zero, in exact derivatives and in those by differences."""
 
@@ -85,7 +88,11 @@ def consistent(problem: ImplicitProblem, pencils: Pencils, index: Index, *, move
                 )
             y, jets = found
         else:
-            jets = jets + jet.free_part(y, jets)[1]
+            for _ in range(FEW):
+                change = jet.free_part(y, jets)[1]
+                jets = jets + change
+                if _settles(change, jets):
+                    break
         determined = jet.determined(y, jets)
     least = np.maximum(UNMOVED * np.abs(problem.y0), LITTLE * problem.bound(problem.y0))
     is_moved = np.abs(y - problem.y0) > least
@@ -122,10 +129,15 @@ def _solved(jet: _Jet, y: Array, jets: Array) -> tuple[Array, Array] | None:
         if not (np.isfinite(size) and np.all(np.isfinite(of_jets))):
             return None
         y, jets = y + change, jets + of_jets
-        if size <= SOLVED or (k >= LEAST and size > last / 2):
+        if (size <= SOLVED or (k >= LEAST and size > last / 2)) and (_settles(of_jets, jets) or k >= FEW):
             return (y, jets) if jet.is_solved(y, jets, bound) else None
         last = size
     return None
+
+
+def _settles(change: Array, jets: Array) -> bool:
+    """Whether slopes do not change any more, in which the equations need not be linear."""
+    return float(np.max(np.abs(change[0]))) <= SETTLED * float(np.max(np.abs(jets[0])))
 
 
 class _Jet:

@@ -39,8 +39,11 @@ MOST = 17
 LOOSEST = 0.01
 """Largest error of the iterations, in tolerances."""
 
-STALLED = 0.3
-"""Changes in tolerances that are taken for rounding, where it is known to be large, if they do not become smaller."""
+STALLED, FALLEN = 0.3, 1e-2
+"""
+Changes that are taken for rounding, where it is known to be large, if they do not become smaller: in tolerances, and as
+a share of the first ones.
+"""
 
 FARTHEST = 2.0
 """Ratio of steps up to which the polynomial of the step before begins the iterations."""
@@ -245,7 +248,7 @@ class Radau(Implicit):
         """Newton's iterations for the stages: transformed, they are linear systems of their own."""
         code = self.code
         state, count, factor = code.variable(GOES_ON, WHOLE), code.variable(0, WHOLE), code.variable(HALF)
-        sizes = [code.variable(0.0) for _ in range(2)]
+        sizes = [code.variable(0.0) for _ in range(3 if self.is_rounded else 2)]
         trust = self.lane("trust")
         trust[0] = code.pow(code.maximum(trust[0], float(np.finfo(np.float64).eps)), 0.8)
         with code.while_(lambda: state.get().equals(GOES_ON)):
@@ -302,7 +305,7 @@ class Radau(Implicit):
     ) -> None:
         """Whether the iterations have converged, or will not."""
         code, most, limit, trust = self.code, MOST, self.lane("newton")[0], self.lane("trust")
-        before, last = sizes
+        before, last, *_ = sizes
         passed = count.get() + 1
         count.set(passed)
         ratio = size / before.get()
@@ -317,7 +320,9 @@ class Radau(Implicit):
         bad = is_slow | ~code.is_finite(size)
         fails = bad | (is_late | (ends & ~fits))
         if self.is_rounded:
-            rounded = fails & (size <= STALLED)
+            first = sizes[2]
+            first.set(code.where(passed.equals(1), size, first.get()))
+            rounded = fails & (size <= code.minimum(first.get() * FALLEN, STALLED))
             fits, fails = fits | rounded, fails & ~rounded
             is_late = is_late & ~rounded
         state.set(code.where(fails, DIVERGED, code.where(fits, code.number(CONVERGED, WHOLE), GOES_ON)))
