@@ -56,7 +56,7 @@ def test_what_cannot_be_recorded_is_an_error_if_code_is_demanded():
         return [yp[0] + np.linalg.eigvals(np.diag(y))[0].real, y[1] - y[0]]
 
     with pytest.raises(
-        TypeError, match="`compile=True`: no machine code, as `fun` cannot be recorded: it calls `eigvals`"
+        TypeError, match="`compile=True`: no machine code, as .* recorded: it calls `eigvals`"
     ):
         solved(fun, compile=True)
     with pytest.raises(TypeError, match=r"test_by_code\.py"):
