@@ -69,17 +69,15 @@ def by_ida(dae: Dae) -> Solve:
 def by_solve_dae(dae: Dae) -> Solve:
     """A solver in Python after SciPy's; it takes a function of NumPy."""
     solve_dae = import_module("solve_dae.integrate").solve_dae
-    given, scale, index = dae.residual(), np.asarray(dae.scale), np.zeros(len(dae.y0), int)
-    index[list(dae.algebraic)] = dae.index
+    given, scale = dae.residual(), np.asarray(dae.scale)
 
     def fun(t: Any, y: Array, yp: Array) -> Array:
         return np.array(given(t, y, yp))
 
     def solve(rtol: float) -> Array:
         found = solve_dae(
-            fun, (0.0, dae.end), np.asarray(dae.y0), np.asarray(dae.yp0), method="Radau", rtol=rtol, atol=rtol * scale,
-            var_index=index,
-        )  # fmt: skip
+            fun, (0.0, dae.end), np.asarray(dae.y0), np.asarray(dae.yp0), method="Radau", rtol=rtol, atol=rtol * scale
+        )
         return found.y[:, -1] if found.success else np.full(len(dae.y0), np.nan)
 
     return solve

@@ -37,8 +37,11 @@ FREE, DIFFERENCED = 1e-8, 1e-5
 UNMOVED, LITTLE = 100 * machine_epsilon("float64"), 1e-6
 """Changes of a state that are none: a share of it, or of its tolerance."""
 
-APART = 10.0
-"""Tolerances by which slopes that a user gave may differ from those that the equations determine."""
+APART, ROUNDED = 10.0, 1e-8
+"""
+Tolerances by which slopes that a user gave may differ from those that the equations determine, and a share of the
+largest slope: those of index 2 and 3 are found by differences.
+"""
 
 
 class InconsistentError(ValueError):
@@ -110,7 +113,8 @@ def _reject_contradiction(problem: ImplicitProblem, pencils: Pencils, y: Array, 
     by_slope = pencils(problem.span[0], y, slopes)[1]
     apart = np.abs(by_slope @ (problem.yp0 - slopes))
     allowed = APART * np.abs(by_slope) @ (problem.atol + problem.rtols * np.abs(slopes))
-    rows = np.flatnonzero(~(apart <= allowed + UNMOVED * np.abs(by_slope) @ np.abs(slopes)))
+    sizes = np.sum(np.abs(by_slope), axis=1) * np.max(np.abs(slopes))
+    rows = np.flatnonzero(~(apart <= allowed + ROUNDED * sizes))
     if rows.size:
         k = int(rows[np.argmax(apart[rows])])
         raise InconsistentError(

@@ -55,9 +55,7 @@ def test_what_cannot_be_recorded_is_an_error_if_code_is_demanded():
     def fun(t, y, yp):
         return [yp[0] + np.linalg.eigvals(np.diag(y))[0].real, y[1] - y[0]]
 
-    with pytest.raises(
-        TypeError, match="`compile=True`: no machine code, as .* recorded: it calls `eigvals`"
-    ):
+    with pytest.raises(TypeError, match="`compile=True`: no machine code, as .* recorded: it calls `eigvals`"):
         solved(fun, compile=True)
     with pytest.raises(TypeError, match=r"test_by_code\.py"):
         parscan.solve_ivp(lambda t, y: fun(t, y, 0 * y), (0, 1), [1.0, 1.0], mass=[1.0, 0.0], compile=True)

@@ -6,6 +6,7 @@ from scipy import sparse
 from scipy.integrate import solve_ivp as scipys
 
 import parscan
+from tests.support.daes import pendulum as implicit_pendulum
 from tests.support.implicit import (
     AMPLIFIER_END,
     AMPLIFIER_START,
@@ -341,6 +342,15 @@ def test_an_index_3_start_is_projected():
     assert abs(u**2 + v**2 - force - GRAVITY * b) < 1e-7
     assert np.max(np.abs(sol.y[:2, 0] - start[:2])) < 2e-3
     assert "`y0` was not consistent" in sol.decisions[1]
+
+
+@pytest.mark.parametrize("index", [1, 2, 3])
+def test_exact_slopes_are_taken_with_tight_tolerances(index):
+    """Those that are found for index 2 and 3 have errors of differences."""
+    sol = parscan.solve_dae(
+        implicit_pendulum(index), (0, 1e-3), [1, 0, 0, 0, 0], [0, 0, 0, -GRAVITY, 0], rtol=1e-10, atol=1e-12
+    )  # fmt: skip
+    assert sol.success
 
 
 @pytest.mark.parametrize("consistent", ["project", "assume"])
