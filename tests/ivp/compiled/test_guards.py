@@ -1,5 +1,7 @@
 """Batches of functions with guards of the state, as `np.maximum(y, 0)`, which few members come to, if any."""
 
+from collections import OrderedDict
+
 import numpy as np
 import pytest
 from scipy.integrate import solve_ivp as scipys
@@ -24,7 +26,8 @@ def plain(t, y, speed, floor):
 
 @pytest.fixture
 def watched(monkeypatch):
-    """Of each call for marches, whether these watch modes."""
+    """Of each call for marches, whether these watch modes. What earlier tests met is not known of the recordings."""
+    monkeypatch.setattr("parscan._recorded.memo._kept", OrderedDict())
     found, native = [], all_members._native()
     original = native.integrate_members
 
