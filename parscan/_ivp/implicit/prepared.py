@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -60,12 +61,27 @@ def prepared(problem: ImplicitProblem, recorded: Recorded | str, *, moves: bool)
     pencils = Pencils(problem, recorded)
     pencils.reject_transposed(problem.span[0], problem.y0, slopes)
     index = _index(problem, pencils, problem.y0, slopes)
+    if problem.mass is None and problem.yp0 is None:
+        _reject_vanishing(problem, pencils, index)
     start = consistent(problem, pencils, index, moves=moves)
     if start.moved.size:
         index = _index(problem, pencils, start.y0, start.yp0)
     ready = replace(problem, y0=start.y0, yp0=start.yp0, index=index.of_components)
     words = index.words, start.words(problem.y0), pencils.way
     return Prepared(ready, pencils, index, start, tuple(each for each in words if each))
+
+
+def _reject_vanishing(problem: ImplicitProblem, pencils: Pencils, index: Index) -> None:
+    """Raise if the derivatives by slopes vanish where these are zero, as those of their squares do."""
+    speed = SPREAD * (np.abs(problem.y0) + np.max(np.abs(problem.y0), initial=0.0) + SPREAD)
+    with suppress(SingularError, np.linalg.LinAlgError):
+        pair = pencils(problem.span[0], problem.y0, speed * random_moves((problem.n,), speed, seed=1))
+        other = index_of(*pair, is_exact=pencils.is_exact)
+        if other.of_problem < index.of_problem:
+            raise ValueError(
+                "the equations are of another kind where the derivatives `yp` are zero: they are not linear in `yp`, "
+                "and may have several solutions; pass `yp0` to choose one."
+            )
 
 
 def _index(problem: ImplicitProblem, pencils: Pencils, y: Array, slopes: Array) -> Index:
@@ -92,7 +108,7 @@ def _index(problem: ImplicitProblem, pencils: Pencils, y: Array, slopes: Array) 
         if found and found[0].of_problem < 2:
             return found[0]
     if not found:
-        raise SingularError(f"At the start, {refused[0]}.")
+        raise SingularError(f"At the start, {refused[0]}.") from refused[0]
     first = found[0]
     alike = [one.of_components for one in found if one.of_problem == first.of_problem]
     return Index(first.of_problem, np.max(alike, axis=0))

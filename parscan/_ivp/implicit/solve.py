@@ -34,6 +34,9 @@ GAIN = 2.0
 WANTED, FAR = 2.0, 100.0
 """Error of components of index 1, in tolerances, with which marches end; error that is no success."""
 
+LARGE = 10.0
+"""Error in components of index 2 and 3, in tolerances, from which on it is told."""
+
 LEAST = 1e-13
 """Smallest relative tolerance of a march."""
 
@@ -163,7 +166,8 @@ def result_of(
             slopes = _slopes(ready, dense, t)
     failed_at = float(mesh[-1]) if steps.failed_at is None else steps.failed_at
     return build_result(
-        "Radau", t, states.T, mesh, _done(steps, count), failure=failure, failed_at=failed_at, seen=seen,
+        "Radau", t, states.T, mesh, _done(steps, count) + _of_error(ready, error),
+        failure=failure, failed_at=failed_at, seen=seen,
         sol=DenseOutput(dense) if wanted.is_dense and dense is not None else None,
         nfev=steps.nfev, njev=steps.njev, nlu=steps.nlu, npoints=steps.nfev, error_estimate=error,
         compiled=steps.compiled, decisions=(*ready.decisions, *decisions), yp=slopes.T, _polynomial=dense,
@@ -174,6 +178,13 @@ def result_of(
 def _goes_on(seen: Occurrences | None) -> bool:
     """Whether no terminal event ended the solve."""
     return seen is None or seen.t_stop is None
+
+
+def _of_error(ready: Prepared, error: float) -> str:
+    """What is said of a large error that is no failure, as those of components of index 2 and 3."""
+    if ready.index.of_problem < 2 or not error > LARGE:
+        return ""
+    return f" The estimated error is {error:.2g} tolerances, with components of index 2 and above."
 
 
 def _no_derivatives() -> Derivatives:

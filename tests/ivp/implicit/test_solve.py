@@ -438,6 +438,41 @@ def test_bad_input_of_a_mass(options, error, words):
         parscan.solve_ivp(**given)
 
 
+def test_equations_that_are_not_linear_in_the_slopes():
+    """`y'² = y` has two solutions, (1 ± t/2)²: `yp0` chooses one."""
+
+    def square(t, y, yp):
+        return [yp[0] ** 2 - y[0]]
+
+    with pytest.raises(ValueError, match="not linear in `yp`.*pass `yp0`"):
+        parscan.solve_dae(square, (0, 1), [1.0])
+    for sign in (1, -1):
+        for compiles in (False, None):
+            sol = parscan.solve_dae(square, (0, 1), [1.0], [float(sign)], rtol=1e-6, atol=1e-9, compile=compiles)
+            assert abs(sol.y[0, -1] - (1 + sign / 2) ** 2) <= 1e-5
+
+
+@pytest.mark.parametrize("compiles", [False, None])
+def test_functions_with_jumps_in_algebraic_equations(compiles):
+    def fun(t, y):
+        return [-y[0], y[1] - np.where(t < 0.5, 1, 2)]
+
+    sol = parscan.solve_ivp(fun, (0, 1), [1, 1], mass=[1, 0], rtol=1e-6, atol=1e-9, compile=compiles)
+    assert sol.success
+    assert np.allclose(sol.y[:, -1], [np.exp(-1), 2], rtol=1e-5)
+
+
+def test_large_errors_of_components_of_higher_index_are_told():
+    problem = PROBLEMS[3]
+    sol = parscan.solve_ivp(
+        problem.fun, (0, 2), problem.exact(0.0), mass=problem.mass, rtol=1e-6, atol=1e-6, compile=False
+    )  # fmt: skip
+    assert sol.error_estimate > 10
+    assert "with components of index 2 and above" in sol.message
+    found = apart(sol.y, problem.exact(sol.t), 1e-6)
+    assert 10 < np.max(found) < 10 * sol.error_estimate
+
+
 def test_an_index_above_3_is_refused():
     with pytest.raises(ValueError, match=r"index of the equations is above 3.*rows 0"):
         parscan.solve_ivp(
