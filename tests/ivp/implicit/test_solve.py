@@ -197,6 +197,8 @@ def test_slopes():
     assert np.allclose(sol.yp[:2], expected[:2], atol=1e-4)
     assert np.allclose(sol.yp[2], expected[2], atol=1e-2)
     assert parscan.solve_ivp(lambda t, y: -y, (0, 1), [1.0]).yp is None
+    coarse = parscan.solve_dae(implicit(problem), (0, 2), problem.exact(0.0), rtol=1e-2, atol=1e-2, method="Radau")
+    assert np.allclose(coarse.yp[:2, 0], [0, 1], atol=1e-9)  # those of the polynomial are less accurate
 
 
 def test_output():
