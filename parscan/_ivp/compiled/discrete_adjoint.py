@@ -12,6 +12,7 @@ from ..core.problem import Problem
 from ..sensitivities.recorded_gradient import entering
 from .parts import wide
 from .recorded import STATE
+from .unresolved import allowed, are_too_long
 
 if TYPE_CHECKING:
     from ..._recorded.program import Program
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 MOST, MOST_NUMBERS = 4096, 1 << 24
 """Largest number of parameters, and of numbers that the loop backwards writes."""
+
+DIVISIONS = 8
+"""How often steps that are too long for the adjoint are halved."""
 
 FAR = 300.0
 """Difference from the solution, in tolerances, above which the problem must have changed."""
@@ -53,7 +57,8 @@ def backwards(
     """
     The adjoint of a solution with the gradient `(n, N)` by its states.
 
-    The steps are those of the solution, divided at the times of the output; on them DOP853 solves the problem again.
+    The steps are those of the solution, divided at the times of the output, and where the adjoint changes too fast for
+    them; on them DOP853 solves the problem again.
 
     Parameters
     ----------
@@ -71,19 +76,38 @@ def backwards(
     Raises
     ------
     NoCodeError
-        If there is no machine code, or it does not pay, or the solution passes a kink, where stages may lie.
+        If there is no machine code, or it does not pay, or the solution passes a kink, where stages may lie; or if the
+        adjoint changes too fast for steps nearly as long as those of the solution.
     """
-    from ..._recorded.native.loop import compiled_loop  # noqa: PLC0415 - LLVM is slow to load
-    from ..._recorded.native.text import UnsupportedError  # noqa: PLC0415
-    from ..._recorded.state_switches import passes_kinks  # noqa: PLC0415
-
     step, back = programs(recording, numbers)
-    xp, (times, y) = problem.xp, solution
+    times, _ = solution
     way = 1.0 if problem.span[1] > problem.span[0] else -1.0
     nodes = union(way * mesh, way * times)
     if nodes is None:
         raise NoCodeError("has no steps")
     nodes = way * nodes
+    error = allowed(problem.rtol)
+    for _ in range(DIVISIONS):
+        found, states, given = _on_nodes(problem, recording, parameters, (step, back), solution, nodes, grad_y)
+        if not are_too_long(found.states, given, states, error):
+            if not (all_finite(found.states) and all_finite(found.sums)):
+                raise NoCodeError("has an adjoint that is not finite")
+            return found
+        nodes, error = shorter(nodes, 2), problem.rtol
+    raise NoCodeError("has derivatives that change faster than its steps")
+
+
+def _on_nodes(
+    problem: Problem, recording: Recording, parameters: tuple[Any, ...], loops: tuple[Program, Program],
+    solution: tuple[Array, Array], nodes: Array, grad_y: Array,
+) -> tuple[Backwards, Array, Array]:  # fmt: skip
+    """The adjoint on given nodes, the states there, and the gradients by these that are due to output there."""
+    from ..._recorded.native.loop import compiled_loop  # noqa: PLC0415 - LLVM is slow to load
+    from ..._recorded.native.text import UnsupportedError  # noqa: PLC0415
+    from ..._recorded.state_switches import passes_kinks  # noqa: PLC0415
+
+    xp, (times, y), (step, back) = problem.xp, solution, loops
+    way = 1.0 if problem.span[1] > problem.span[0] else -1.0
     steps, n, width = nodes.shape[0] - 1, y.shape[0], back.arguments[0].shape[0]
     if steps < 1 or width - n > MOST or steps * width > MOST_NUMBERS:
         raise NoCodeError("has too many parameters")
@@ -107,9 +131,7 @@ def backwards(
         compiled_loop(back).run(adjoint[-1, :], turned, adjoint[:-1, :][::-1, :], 0, steps)
     except UnsupportedError as error:
         raise NoCodeError(str(error)) from error
-    if not all_finite(adjoint):
-        raise NoCodeError("has an adjoint that is not finite")
-    return Backwards(nodes, adjoint[:, :n], adjoint[0, n:])
+    return Backwards(nodes, adjoint[:, :n], adjoint[0, n:]), states, given
 
 
 def shorter(mesh: Array, parts: int) -> Array:

@@ -72,8 +72,6 @@ class IvpResult(Differentiable, Mapping[str, Any]):
         Times: `t_eval`, or the nodes of the mesh.
     y : array, shape (n, N, *batch)
         States at `t`; NaN after the end of a member of a batch that an event ended.
-    yp : array, shape (n, N), or None
-        Derivatives of the states at `t`, of `solve_dae` and of solves with a mass matrix; otherwise None.
     sol : callable or None
         Continuous solution, with ``dense_output=True``: ``sol(t)`` is ``(n, *batch)`` or ``(n, m, *batch)``.
     t_events, y_events : list of arrays, or None
@@ -129,7 +127,8 @@ class IvpResult(Differentiable, Mapping[str, Any]):
         Growth of a small change of the state per unit of time, as a logarithm: the largest Lyapunov exponent over this
         solution, and over the members of a batch. If it is positive, a small change grows by about
         e^(lyapunov · span); a bounded solution is then chaotic, and its gradients are of little use. Evaluated at the
-        first access, with the equations of the derivatives.
+        first access, with the equations of the derivatives; as these, it raises `RuntimeError` if the integration did
+        not succeed.
     """
 
     t: Array
@@ -153,7 +152,6 @@ class IvpResult(Differentiable, Mapping[str, Any]):
     error_estimate: float = nan
     compiled: bool = False
     decisions: tuple[str, ...] = ()
-    yp: Array | None = None
     _polynomial: PiecewisePolynomial | Callable[[], PiecewisePolynomial] | None = field(default_factory=_none)
     """The continuous solution, or a function that makes it, for `guess=`. None if SciPy solved the problem."""
 
@@ -203,7 +201,7 @@ class IvpResult(Differentiable, Mapping[str, Any]):
     @cached_property
     def lyapunov(self) -> float:
         """Logarithm of the growth of a small change per unit of time."""
-        return self._solved("lyapunov").lyapunov()
+        return self._whole("lyapunov").lyapunov()
 
     def _draw(self, ax: Axes | None) -> Figure:
         """Draw the states over time, and below them the mesh where it is known."""

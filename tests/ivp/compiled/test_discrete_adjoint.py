@@ -142,3 +142,33 @@ def test_steps_across_kinks_are_left_to_others(paid, used, limit, passes):
     ]
     assert found == pytest.approx([3.0, (tight[0] - tight[1]) @ [1.0, 2.0] / 2e-5], rel=1e-7)
     assert bool(used) != passes
+
+
+AT_REST = {
+    "growth": (lambda t, y, p: p.sum() * y - 5 * y**2, lambda t: np.exp(30 * t)),
+    "waves": (lambda t, y, p: p.sum() * np.cos(7 * t) * y, lambda t: np.exp(30 * np.sin(7 * t) / 7)),
+}
+
+
+@pytest.mark.parametrize("name", AT_REST)
+def test_steps_of_a_solution_at_rest_are_too_long_for_its_adjoint(paid, used, name):
+    """The solution is 0, with steps as long as they may be, and says nothing of how fast a change grows."""
+    fun, exact = AT_REST[name]
+    sol = solve_ivp(fun, (0, 4), [0.0], t_eval=2 * T, args=(np.full(20, 1.5),), rtol=1e-8, atol=1e-10, compile=True)
+    for k, time in enumerate(sol.t):
+        grad_y = (np.arange(sol.t.size) == k)[None, :] * 1.0
+        assert sol.adjoint(grad_y).y0[0] == pytest.approx(exact(time), rel=1e-8)
+    assert len(used) == sol.t.size
+
+
+def test_an_oscillator_at_rest_is_left_to_others(paid):
+    """Its adjoint turns within a step."""
+    sol = solve_ivp(
+        lambda t, y, p: [y[1], -p.sum() * y[0]], (0, 4), [0.0, 0.0], t_eval=2 * T, args=(np.full(20, 150.0),),
+        rtol=1e-8, atol=1e-10, compile=True,
+    )  # fmt: skip
+    rate = np.sqrt(3000.0)
+    for k, time in enumerate(sol.t):
+        grad_y = np.outer([1.0, 0.0], np.arange(sol.t.size) == k)
+        found = sol.adjoint(grad_y).y0 * [1, rate]
+        np.testing.assert_allclose(found, [np.cos(rate * time), np.sin(rate * time)], atol=1e-5)

@@ -1,0 +1,49 @@
+"""
+Whether the steps of a solution are short enough for its adjoint.
+
+They follow the solution. At rest, or along a slow one, they may be far longer than changes take to grow or to turn, and
+then the adjoint of the steps is not that of the equations. It tells so itself: within a step that is short enough, it
+changes by a share of itself only.
+"""
+
+from __future__ import annotations
+
+from math import factorial, pi, sin
+
+from ..._arrays.namespace import Array, array_namespace, quiet
+
+ORDER = 8
+"""Of DOP853."""
+
+FAR, LEAST, MOST = 1e3, 1e-5, 0.1
+"""
+Errors of adjoints above which steps are too long for them: so many relative tolerances, and bounds of that.
+
+Where steps follow the solution, errors of adjoints are a few tolerances.
+"""
+
+
+def allowed(rtol: float) -> float:
+    """Largest error of an adjoint that is left as it is."""
+    return min(max(FAR * rtol, LEAST), MOST)
+
+
+def are_too_long(adjoint: Array, given: Array, states: Array, error: float) -> bool:
+    """
+    Whether an adjoint changes by more within a step than a method of high order resolves with such an error.
+
+    Parameters
+    ----------
+    adjoint, given, states : arrays, shapes (N + 1, ..., n)
+        Gradients by the states at nodes, what of these is due to output there, and the states.
+    error : float
+    """
+    xp = array_namespace(adjoint)
+    sizes = xp.max(xp.abs(states), axis=0)
+    largest = xp.max(sizes)
+    sizes = xp.where(sizes > 0, sizes, xp.where(largest > 0, largest, xp.ones_like(largest)))
+    angle = min((error * factorial(ORDER + 1)) ** (1 / (ORDER + 1)), pi / 2)
+    with quiet():
+        before, after = (adjoint - given)[:-1, ...] * sizes, adjoint[1:, ...] * sizes
+        change, *ends = (xp.max(xp.abs(one), axis=-1) for one in (before - after, before, after))
+        return not bool(xp.all(change <= 2 * sin(angle / 2) * xp.minimum(*ends)))
