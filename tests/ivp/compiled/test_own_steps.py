@@ -377,3 +377,66 @@ def test_errors_of_relaxation_oscillations_are_those_of_rounding_the_stages(used
     ]
     assert max(rounded) > 1e-11
     assert apart(found) <= 10 * max(rounded)
+
+
+class InLongDoubleByComplexSteps(InLongDouble):
+    """The same of any function of state and parameters, whose derivatives are by complex steps."""
+
+    def __init__(self, fun, t, y0, p, guess):
+        self.fun, self.p, self.t, self.stages = fun, p.astype(np.longdouble), t.astype(np.longdouble), []
+        self.A, state = radau(7).A.astype(np.longdouble), np.longdouble(y0)
+        for h, Z in zip(np.diff(self.t), guess.astype(np.longdouble), strict=True):
+            for _ in range(5):
+                rest = state + h * self.A @ np.array([fun(z, self.p) for z in Z]) - Z
+                Z = Z + eliminated(self.matrix(h, Z), rest.ravel()).reshape(Z.shape)  # noqa: PLW2901
+            self.stages.append(Z)
+            state = Z[-1]
+
+    def along(self, Z, by_parameters):
+        """Derivatives `(7, n, k)` by the state, or by parameters."""
+        count, found = len(self.p) if by_parameters else Z.shape[1], []
+        for unit in np.eye(count, dtype=np.clongdouble) * np.longdouble(1e-60) * 1j:
+            moved = [(z + (0 if by_parameters else unit), self.p + (unit if by_parameters else 0)) for z in Z]
+            found.append(np.array([np.imag(self.fun(*one)) for one in moved]) / np.longdouble(1e-60))
+        return np.stack(found, axis=-1)
+
+    def matrix(self, h, Z):
+        size = Z.size
+        found = np.eye(size, dtype=np.longdouble).reshape(*Z.shape, *Z.shape).copy()
+        found -= h * self.A[:, None, :, None] * np.moveaxis(self.along(Z, False), 0, 1)[None]
+        return found.reshape(size, size)
+
+    def gradient(self, weights, change=lambda Z: Z):
+        """By the initial state and parameters, with changed stages."""
+        adjoint, by_parameters = weights.astype(np.longdouble), 0 * self.p
+        for h, exact in zip(np.diff(self.t)[::-1], self.stages[::-1], strict=True):
+            Z, right = change(exact), np.zeros(exact.shape, np.longdouble)
+            right[-1] = adjoint
+            found = eliminated(self.matrix(h, Z).T, right.ravel()).reshape(Z.shape)
+            by_parameters += h * np.einsum("ij,ijk->k", self.A.T @ found, self.along(Z, True))
+            adjoint = found.sum(axis=0)
+        return np.append(adjoint, by_parameters)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(np.finfo(np.longdouble).eps > 1e-18, reason="no numbers with 64 bits")
+def test_errors_of_e5_are_those_of_rounding_the_stages(used):
+    """As above: large terms of its rates cancel, and changes of their last digits do not."""
+    fun, end, y0, args, share, _ = PROBLEMS["E5"]
+    sol, p = solved(fun, end, y0, args, share, 1e-8), np.append(*args)
+    size = np.maximum(np.abs(sol.y[:, 0]), share)
+    weights = np.cos(np.arange(4)) / size
+    by_parameters, by_start = gradient_of(sol, args, weights[:, None])
+    t = np.asarray(used[0].nodes)
+    inner = t[:-1, None] + np.diff(t)[:, None] * radau(7).c
+    every = solved(fun, end, y0, args, share, 1e-8, inner.ravel())
+    guess = every.y.T.reshape(*inner.shape, 4)
+    exactly = InLongDoubleByComplexSteps(lambda y, p: fun(0.0, y, p[:-1], p[-1]), t, y0, p, guess)
+    sizes = np.append(np.where(np.array(y0) == 0, size, y0), p)
+    expected, rng = exactly.gradient(weights) * sizes, np.random.default_rng(0)
+    rounded = [
+        exactly.gradient(weights, lambda Z: Z * (1 + 2.0**-53 * rng.choice([-1, 1], Z.shape))) * sizes for _ in range(3)
+    ]
+    most = max(deviation(one, expected) for one in rounded)
+    assert most > 1e-11
+    assert deviation(np.append(by_start, by_parameters / p) * sizes, expected) <= 10 * most
