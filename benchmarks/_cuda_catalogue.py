@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,8 +12,9 @@ from pathlib import Path
 from parscan._kernels.cuda import condense_kernels as condensing
 from parscan._kernels.cuda import mend_kernels as mending
 from parscan._kernels.cuda import thread_kernels as threads
-from parscan._kernels.cuda.choice import WAYS
+from parscan._kernels.cuda.choice import WAYS, Phases, Way
 from parscan._kernels.cuda.kernel import DTYPES, Kernel
+from parscan._kernels.cuda.primitives import WIDE
 
 FEW = 8
 """A way with no more orders than these is compiled at all of them, another at the smallest and the largest."""
@@ -69,12 +70,23 @@ def _scans() -> Iterator[Entry]:
     for way in WAYS:
         for dtype in DTYPES:
             orders = range(least[dtype], way.largest[dtype] + 1)
-            for n in (orders[0], orders[-1]) if len(orders) > FEW else orders:
-                for kernel, make in way.kernels.items():
+            for kernel, make in way.kernels.items():
+                for n in _orders(way, dtype, kernel, orders):
                     name = f"{way.name} {kernel}, {dtype}, n = {n}"
                     yield Entry(name, dtype, partial(make, dtype, n), kernel not in RARE)
             if way.applies(MANY, 1):  # later ways are chosen for larger orders only
                 least[dtype] = orders[-1] + 1
+
+
+def _orders(way: Way, dtype: str, kernel: str, orders: Iterable[int]) -> list[int]:
+    """The orders at which a kernel is compiled, for those that it is chosen for."""
+    if not kernel.startswith("wide"):
+        found = list(orders)
+        return found if len(found) <= FEW else [found[0], found[-1]]
+    assert isinstance(way, Phases)
+    found = [n for n in orders if way.is_wide(dtype, n)]
+    widest = max(n for n in found if way.widths(dtype, n)[0] == WIDE)
+    return found if len(found) <= FEW else sorted({found[0], widest, found[-1]})
 
 
 def _mending() -> Iterator[Entry]:

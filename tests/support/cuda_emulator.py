@@ -24,6 +24,7 @@ import numpy as np
 from parscan._arrays import disk
 from parscan._kernels.cuda import cubin
 from parscan._kernels.cuda.launch import Launcher
+from parscan._kernels.cuda.primitives import WIDE
 
 FOLDER = Path(__file__).parent
 ORDERS = ("forwards", "backwards", "shuffled")
@@ -45,6 +46,9 @@ MISSING = (
 
 EDGE = 16 * mmap.PAGESIZE
 """Bytes on either side of an array that are forbidden: threads read far apart."""
+
+UNUSED = 255
+"""Bytes beside an array that are not forbidden: floating-point numbers of such bytes are no numbers."""
 
 FORBIDDEN = 0
 """Protection of memory that must not be read or written."""
@@ -73,6 +77,9 @@ class Emulator(Launcher):
     ----------
     launched : list of str
         Names of the kernels that were launched.
+    wide : list of bool
+        Whether they read several neighbouring numbers at once, as those of `parscan._kernels.cuda.choice` do that are
+        called wide.
     finite : list of bool
         Whether all maps of chunks were finite, for each launch that made them: a scan mends those that are not, and
         would hide faults.
@@ -80,7 +87,7 @@ class Emulator(Launcher):
 
     def __init__(self, order="forwards", processors=2, at_once=1, in_place=False):
         self.order, self.count, self.at_once, self.in_place = order, processors, at_once, in_place
-        self.launched, self.finite = [], []
+        self.launched, self.wide, self.finite = [], [], []
 
     def processors(self):
         return self.count
@@ -88,11 +95,16 @@ class Emulator(Launcher):
     def stream(self):
         return 0
 
+    def address(self, array):
+        """Copies that kernels get are aligned as the arrays are."""
+        return _address(getattr(array, "_array", array))
+
     def launch(self, kernel, blocks, threads, *arguments):
         assert len(arguments) == len(kernel.arguments)
         assert 1 <= threads <= 1024
         assert 1 <= blocks < 2**31
         self.launched.append(kernel.body.__name__)
+        self.wide.append(bool(kernel.origin) and ("wide", True) in kernel.origin[2])
         code = compiled(kernel)
         places = Places(arguments, self.in_place, behind=len(self.launched) % 2)
         number = ORDERS.index(self.order)
@@ -127,15 +139,17 @@ class Places:
         for x in arrays.values():
             assert x.ndim == 1
             assert x.flags.c_contiguous
-        self.copies = [] if in_place else [(x, guarded(x, behind)) for x in arrays.values()]
-        held = {id(x): copy for x, copy in self.copies}
+        self.copies = [] if in_place else [(x, *guarded(x, behind)) for x in arrays.values()]
+        held = {id(x): copy for x, copy, _ in self.copies}
         numbers = [x if isinstance(x, int) else _address(held.get(id(arrays[id(x)]), arrays[id(x)])) for x in arguments]
         self.values = np.array(numbers, np.int64)
         self.addresses = _address(self.values) + 8 * np.arange(len(numbers), dtype=np.int64)
 
     def give_back(self):
         """Copy what the kernel may have written into the arrays."""
-        for x, copy in self.copies:
+        for x, copy, beside in self.copies:
+            if any((part != UNUSED).any() for part in beside):
+                raise EmulatedError("numbers were written beside an array")
             if not np.array_equal(x.view(np.uint8), copy.view(np.uint8)):
                 x[...] = copy
 
@@ -143,7 +157,7 @@ class Places:
 def poisoned(shape, dtype=float, device=None):
     """An array of numbers that are no numbers, or of whole numbers -1."""
     x = np.empty(shape, dtype)
-    x.reshape(-1).view(np.uint8).fill(255)
+    x.reshape(-1).view(np.uint8).fill(UNUSED)
     return x
 
 
@@ -152,17 +166,21 @@ def _address(x):
 
 
 def guarded(x, behind=True):
-    """A copy of an array between two pieces that must not be touched: right `behind` the first, or before the last."""
-    page, edge = mmap.PAGESIZE, EDGE
-    size = -(-max(x.nbytes, 1) // page) * page
+    """A copy of an array between two pieces that must not be touched: right `behind` the first, or before the last.
+
+    It is aligned to 16 bytes as the array is. The bytes that this leaves beside it, which are returned, are no numbers.
+    """
+    page, edge, places = mmap.PAGESIZE, EDGE, x.ctypes.data % WIDE
+    size = -(-(max(x.nbytes, 1) + WIDE) // page) * page
     memory = mmap.mmap(-1, size + 2 * edge)
     base = np.frombuffer(memory, np.uint8)
-    first = edge + (0 if behind else size - x.nbytes)
+    first = edge + (places if behind else (size - x.nbytes - places) // WIDE * WIDE + places)
+    base[edge : edge + size] = UNUSED
     copy = base[first : first + x.nbytes].view(x.dtype)
     copy[...] = x
     for begin in (0, size + edge):
         assert _libc().mprotect(ctypes.c_void_p(_address(base) + begin), ctypes.c_size_t(edge), FORBIDDEN) == 0
-    return copy
+    return copy, (base[edge:first], base[first + x.nbytes : edge + size])
 
 
 @cache

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from . import column_kernels as columns
-from . import groups, tiles
+from . import groups, primitives, tiles
 from . import lookback_kernels as lookback
 from . import march_kernels as marching
 from . import thread_kernels as threads
@@ -21,6 +22,10 @@ RESIDENT_THREADS = 1024
 
 RESIDENT_GROUPS = 16
 """Groups of threads that keep a multiprocessor busy."""
+
+
+LONGEST = (1 << 31) - 1
+"""Largest number of steps of a chunk: groups of threads count them with 32 bits, in fewer instructions."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,8 @@ class Phases(Way):
     """
     A family of two kernels, `summarise` and `march`, for chunks of time of each sequence.
 
+    There may be `wide summarise` and `wide march`, which read several neighbouring numbers at once.
+
     Parameters
     ----------
     chunk : callable
@@ -86,13 +93,21 @@ class Phases(Way):
     grids : dict of callable
         By the names of the kernels, number of blocks, and of threads of a block, from dtype, order and the number of
         chunks of all sequences.
+    widths : callable
+        Bytes to which every matrix and every vector must be aligned for the wide kernels, from dtype and order. These
+        kernels are not for orders for which that is no more than a number, or a part of a complex one, always is.
     whole : bool
         Whether the rows of a matrix must follow each other in memory.
     """
 
     chunk: Callable[[str, int, int, int, int], int]
     grids: dict[str, Callable[[str, int, int], tuple[int, int]]]
+    widths: Callable[[str, int], tuple[int, int]]
     whole: bool = False
+
+    def is_wide(self, dtype: str, n: int) -> bool:
+        """Whether there are wide kernels for a dtype and an order."""
+        return self.widths(dtype, n)[0] > primitives.narrow(dtype)
 
 
 @dataclass(frozen=True)
@@ -110,9 +125,9 @@ def resident(resident: int) -> Callable[[str, int, int, int, int], int]:
         """
         wanted = resident * processors
         if sequences * (n + 2) >= wanted:
-            return length
+            return min(length, LONGEST)
         chunk = max(TUNING.shortest, -(-length * sequences // wanted))
-        return chunk if 2 * chunk < length else length
+        return min(chunk if 2 * chunk < length else length, LONGEST)
 
     return chunk
 
@@ -142,6 +157,11 @@ def _by_tiles(dtype: str, n: int, chunks: int) -> tuple[int, int]:
 def _block(dtype: str, n: int, chunks: int) -> tuple[int, int]:
     """A block per chunk."""
     return chunks, tiles.tile_of(dtype).threads
+
+
+def _narrow(dtype: str, n: int) -> tuple[int, int]:
+    """No wide kernels: those of tiles look by themselves where memory is aligned."""
+    return primitives.narrow(dtype), primitives.narrow(dtype)
 
 
 def _always(sequences: int, length: int) -> bool:
@@ -174,22 +194,34 @@ WAYS: tuple[Way, ...] = (
         _few_and_long,
         _tile,
         {"summarise": _block, "march": _block},
+        _narrow,
     ),
     Phases(
         "threads",
         threads.LARGEST,
-        {"summarise": threads.summarise_kernel, "march": threads.march_kernel},
+        {
+            "summarise": threads.summarise_kernel,
+            "march": threads.march_kernel,
+            "wide summarise": partial(threads.summarise_kernel, wide=True),
+            "wide march": partial(threads.march_kernel, wide=True),
+        },
         _always,
         resident(RESIDENT_THREADS),
         {"summarise": _single, "march": _single},
+        threads.widths,
     ),
     Phases(
         "columns",
         columns.LARGEST,
-        {"summarise": columns.summarise_kernel, "march": marching.march_kernel},
+        {
+            "summarise": columns.summarise_kernel,
+            "march": marching.march_kernel,
+            "wide march": partial(marching.march_kernel, wide=True),
+        },
         _countable,
         resident(RESIDENT_GROUPS),
         {"summarise": _by_columns, "march": _by_tiles},
+        marching.widths,
         whole=True,
     ),
 )

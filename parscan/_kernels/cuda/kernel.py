@@ -18,6 +18,9 @@ INTEGER = types.int64
 uint32 = types.uint32
 """Type of numbers of threads, and of what is divided by few instructions; sums and products of such have 64 bits."""
 
+int32 = types.int32
+"""Type of numbers of steps of a chunk, of which there are less than 2^31; see `choice.LONGEST`."""
+
 place = types.uint64
 """Type of an index that is not negative: Numba tests the sign of a signed index, as Python counts from the end."""
 

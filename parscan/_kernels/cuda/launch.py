@@ -26,6 +26,10 @@ class Launcher(ABC):
         """Identifier of the current stream, unique among those of all devices. Only the single-pass scan needs it."""
 
     @abstractmethod
+    def address(self, array: Array) -> int:
+        """Address of the first number of an array."""
+
+    @abstractmethod
     def launch(self, kernel: Kernel, blocks: int, threads: int, *arguments: Array | int) -> None:
         """Run the kernel; arrays are contiguous, and on the current device."""
 
@@ -47,10 +51,14 @@ class CupyLauncher(Launcher):
         thread = threading.get_ident() if address == cuda.Stream.ptds.ptr else 0
         return cuda.runtime.getDevice(), address, thread
 
+    def address(self, array: Array) -> int:
+        """Address on the device."""
+        return int(array.data.ptr)
+
     def launch(self, kernel: Kernel, blocks: int, threads: int, *arguments: Array | int) -> None:
         """Compile the kernel for the device if that has not been done, and launch it."""
         function = _loaded(kernel, _cupy.module().cuda.runtime.getDevice())
-        function((blocks,), (threads,), tuple(x if isinstance(x, int) else x.data.ptr for x in arguments))
+        function((blocks,), (threads,), tuple(x if isinstance(x, int) else self.address(x) for x in arguments))
 
 
 LAUNCHER: Launcher = CupyLauncher()

@@ -36,6 +36,11 @@ class Operand:
         step, *others = self.strides
         return replace(self, offset=self.offset + (length - 1) * step, strides=(-step, *others))
 
+    def is_aligned(self, address: int, size: int) -> bool:
+        """Whether, with memory at this address, every step and every sequence begins at a multiple of `size` bytes."""
+        places = (address + self.offset * self.memory.itemsize, *(s * self.memory.itemsize for s in self.strides[:2]))
+        return all(place % size == 0 for place in places)
+
     @property
     def arguments(self) -> tuple[Array | int, ...]:
         """The arguments of a kernel for this operand."""

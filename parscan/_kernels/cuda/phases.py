@@ -24,7 +24,8 @@ def evaluate(recurrence: Recurrence, out: Operand) -> None:
 def _in_phases(way: Phases, r: Recurrence, out: Operand) -> None:
     """Summarise the chunks, carry the states across them, march through each chunk."""
     dtype, device = dtype_name(r.start.dtype), launch.LAUNCHER
-    summarise, march = (way.kernels[name](dtype, r.n) for name in ("summarise", "march"))
+    wide = "wide " if _is_wide(way, r, out) else ""
+    summarise, march = (way.kernels.get(wide + name, way.kernels[name])(dtype, r.n) for name in ("summarise", "march"))
     chunk = way.chunk(dtype, r.n, r.sequences, r.length, device.processors())
     chunks = -(-r.length // chunk)
     grids = {name: grid(dtype, r.n, chunks * r.sequences) for name, grid in way.grids.items()}
@@ -44,6 +45,16 @@ def _in_phases(way: Phases, r: Recurrence, out: Operand) -> None:
 
 _EVALUATED: dict[type[Way], Any] = {Phases: _in_phases, SinglePass: in_one_pass}
 """Evaluates a recurrence by each kind of way."""
+
+
+def _is_wide(way: Phases, r: Recurrence, out: Operand) -> bool:
+    """Whether all matrices and vectors lie so that several of their numbers can be read at once."""
+    dtype, n = dtype_name(r.start.dtype), r.n
+    of_matrix, of_vector = way.widths(dtype, n)
+    return way.is_wide(dtype, n) and all(
+        (n == 1 or one.strides[2:] == inner) and one.is_aligned(launch.LAUNCHER.address(one.memory), size)
+        for one, inner, size in ((r.A, (n, 1), of_matrix), (r.b, (1,), of_vector), (out, (1,), of_vector))
+    )
 
 
 def _carry(r: Recurrence, P: Array, q: Array, chunks: int) -> Array:

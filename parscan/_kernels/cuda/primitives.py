@@ -5,6 +5,7 @@ Each function makes a device function, as LLVM code.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -86,6 +87,77 @@ def putter(dtype: str) -> Any:
         return types.void(memory, index, step, registers, place), generate
 
     return intrinsic(put)
+
+
+def width(dtype: str, count: int) -> int:
+    """Bytes of the widest accesses by which `count` neighbouring numbers can be read, if the first one is aligned."""
+    size = count * itemsize(dtype)
+    return min(WIDE, size & -size)
+
+
+def narrow(dtype: str) -> int:
+    """Bytes of accesses to which every number is aligned: those of its parts."""
+    return itemsize(COMPONENTS[dtype][0])
+
+
+@cache
+def reader(dtype: str, count: int, wide: int) -> Any:
+    """`read(memory, index, registers, place)`: read `count` neighbouring numbers, by accesses of `wide` bytes."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        for piece, places in _pieces(dtype, count, wide, context, builder, signature, arguments):
+            vector = builder.load(piece, align=wide)
+            for lane, place in enumerate(places):
+                number = vector if len(places) == 1 else builder.extract_element(vector, ir.IntType(32)(lane))
+                builder.store(number, place)
+        return context.get_dummy_value()
+
+    def read(typing: Any, memory: Any, index: Any, registers: Any, place: Any) -> Any:
+        return types.void(memory, index, registers, place), generate
+
+    return intrinsic(read)
+
+
+@cache
+def writer(dtype: str, count: int, wide: int) -> Any:
+    """`write(memory, index, registers, place)`: write `count` neighbouring numbers, as `read` reads them."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        for piece, places in _pieces(dtype, count, wide, context, builder, signature, arguments):
+            numbers = [builder.load(place) for place in places]
+            vector = numbers[0] if len(places) == 1 else piece.type.pointee(ir.Undefined)
+            for lane, number in enumerate(numbers if len(places) > 1 else []):
+                vector = builder.insert_element(vector, number, ir.IntType(32)(lane))
+            builder.store(vector, piece, align=wide)
+        return context.get_dummy_value()
+
+    def write(typing: Any, memory: Any, index: Any, registers: Any, place: Any) -> Any:
+        return types.void(memory, index, registers, place), generate
+
+    return intrinsic(write)
+
+
+def _pieces(
+    dtype: str, count: int, wide: int, context: Any, builder: Any, signature: Any, arguments: Any
+) -> Iterator[tuple[Any, list[Any]]]:
+    """For each access of `wide` bytes, pointers to memory and to the registers of its parts."""
+    memory, index, registers, place = arguments
+    component, parts = COMPONENTS[dtype]
+    real, lanes = REAL[component], wide // itemsize(component)
+    memory = _pointer(context, builder, signature.args[0], memory)
+    first = builder.bitcast(builder.gep(memory, [index]), real.as_pointer())
+    own = builder.gep(_pointer(context, builder, signature.args[2], registers), [place])
+    own = builder.bitcast(own, real.as_pointer())
+    for begin in range(0, count * parts, lanes):
+        piece = builder.gep(first, [ir.IntType(64)(begin)])
+        if lanes > 1:
+            piece = builder.bitcast(piece, ir.VectorType(real, lanes).as_pointer())
+        yield piece, [builder.gep(own, [ir.IntType(64)(begin + lane)]) for lane in range(lanes)]
+
+
+def _pointer(context: Any, builder: Any, kind: Any, value: Any) -> Any:
+    """Pointer to the numbers of a pointer, or of an array in shared or local memory."""
+    return value if isinstance(kind, types.CPointer) else context.make_array(kind)(context, builder, value).data
 
 
 def _lowest(dtype: str, builder: Any, index: Any, forwards: Any) -> Any:

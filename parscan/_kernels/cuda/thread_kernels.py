@@ -14,6 +14,7 @@ from typing import Any
 from numba import cuda
 
 from .kernel import Kernel, maker, operand, pointer, recurrence, scalar_type
+from .primitives import narrow, reader, width, writer
 
 PREFETCH = {1: 8, 2: 4}
 """Steps whose operands are loaded together, by the order of the matrices; one step for orders not listed."""
@@ -22,11 +23,19 @@ LARGEST = {"float32": 6, "float64": 6, "complex64": 5, "complex128": 4}
 """Largest order of the matrices for which the compiler does not spill registers."""
 
 
+def widths(dtype: str, n: int) -> tuple[int, int]:
+    """Bytes to which matrices and vectors must be aligned for the wide kernels, which are for even orders."""
+    return (width(dtype, n * n), width(dtype, n)) if n % 2 == 0 else (narrow(dtype), narrow(dtype))
+
+
 @maker
-def summarise_kernel(dtype: str, n: int) -> Kernel:
-    """`P` (K, S, n, n) and `q` (K, S, n) of K chunks of S sequences."""
+def summarise_kernel(dtype: str, n: int, *, wide: bool = False) -> Kernel:
+    """`P` (K, S, n, n) and `q` (K, S, n) of K chunks of S sequences.
+
+    If `wide`, the numbers of each matrix and of each vector follow each other in memory, aligned as `widths` says.
+    """
     scalar, ahead = scalar_type(dtype), PREFETCH.get(n, 1)
-    load, multiply = make_loader(dtype, n, ahead), make_product(n)
+    load, multiply = (make_wide_loader if wide else make_loader)(dtype, n, ahead), make_product(n)
     square, all_matrices, all_vectors = n * n, ahead * n * n, ahead * n
 
     def summarise(  # type: ignore[no-untyped-def]
@@ -67,10 +76,14 @@ def summarise_kernel(dtype: str, n: int) -> Kernel:
 
 
 @maker
-def march_kernel(dtype: str, n: int) -> Kernel:
-    """States (T, S, n) from `start` (S, n) and the states after each chunk, `carries` (K, S, n)."""
+def march_kernel(dtype: str, n: int, *, wide: bool = False) -> Kernel:
+    """States (T, S, n) from `start` (S, n) and the states after each chunk, `carries` (K, S, n).
+
+    If `wide`, the numbers of each matrix and of each vector follow each other in memory, aligned as `widths` says.
+    """
     scalar, ahead = scalar_type(dtype), PREFETCH.get(n, 1)
-    load, multiply = make_loader(dtype, n, ahead), make_product(n)
+    load, multiply = (make_wide_loader if wide else make_loader)(dtype, n, ahead), make_product(n)
+    store = make_wide_storer(dtype, n) if wide else make_storer(n)
     all_matrices, all_vectors = ahead * n * n, ahead * n
 
     def march(  # type: ignore[no-untyped-def]
@@ -96,8 +109,7 @@ def march_kernel(dtype: str, n: int) -> Kernel:
                     following[i] = vectors[u * n + i]
                 multiply(matrices, u * n * n, state, 0, 1, following)
                 if begin + u < last:
-                    for i in range(n):
-                        out[o0 + (begin + u) * ot + s * os + i * oi] = state[i]
+                    store(out, o0 + (begin + u) * ot + s * os, oi, state)
 
     array, result = pointer(dtype), operand(dtype, 3)
     return Kernel(march, (*recurrence(dtype), array, array, *result))
@@ -125,6 +137,53 @@ def make_loader(dtype: str, n: int, ahead: int) -> Any:
                     matrices[(u * n + i) * n + j] = value
 
     return load
+
+
+def make_wide_loader(dtype: str, n: int, ahead: int) -> Any:
+    """Loads what `make_loader` does, by accesses to several neighbouring numbers."""
+    scalar, square = scalar_type(dtype), n * n
+    of_matrix, of_vector = widths(dtype, n)
+    read_matrix, read_vector = reader(dtype, square, of_matrix), reader(dtype, n, of_vector)
+
+    @cuda.jit(device=True, inline="always")
+    def load(A, A0, At, Ai, Aj, b, b0, bt, bi, started, begin, last, matrices, vectors):  # type: ignore[no-untyped-def]
+        for u in range(ahead):
+            t = begin + u
+            if t < last:
+                read_vector(b, b0 + t * bt, vectors, u * n)
+                read_matrix(A, A0 + t * At, matrices, u * square)
+            else:
+                for i in range(n):
+                    vectors[u * n + i] = scalar(0)
+                    for j in range(n):
+                        matrices[u * square + i * n + j] = scalar(1) if i == j else scalar(0)
+        if begin == 0 and started == 0:
+            for i in range(square):
+                matrices[i] = scalar(0)
+
+    return load
+
+
+def make_storer(n: int) -> Any:
+    """Writes the state to `after`."""
+
+    @cuda.jit(device=True, inline="always")
+    def store(out, after, stride, state):  # type: ignore[no-untyped-def]
+        for i in range(n):
+            out[after + i * stride] = state[i]
+
+    return store
+
+
+def make_wide_storer(dtype: str, n: int) -> Any:
+    """Writes what `make_storer` does, by accesses to several neighbouring numbers."""
+    write = writer(dtype, n, widths(dtype, n)[1])
+
+    @cuda.jit(device=True, inline="always")
+    def store(out, after, stride, state):  # type: ignore[no-untyped-def]
+        write(out, after, state, 0)
+
+    return store
 
 
 def make_product(n: int) -> Any:

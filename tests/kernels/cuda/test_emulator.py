@@ -2,6 +2,7 @@
 
 import inspect
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from types import ModuleType
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from condensing import oracle
 from condensing import problem as intervals
-from cuda_emulator import ORDERS, EmulatedError, guarded
+from cuda_emulator import ORDERS, UNUSED, EmulatedError, Places, guarded
 
 from parscan._ivp.core.tableaux import radau
 from parscan._kernels.cuda import affine_scan, choice, condense, condense_kernels, mend_kernels
@@ -37,8 +38,12 @@ def marching(*replaced):
     return Fault("columns", "march", 7, "march_kernels", *replaced)
 
 
+def marching_wide(*replaced):
+    return Fault("columns", "wide march", 14, "march_kernels", *replaced)
+
+
 def threads(kernel, *replaced):
-    return Fault("threads", kernel, 2, "thread_kernels", *replaced)
+    return Fault("threads", kernel, 2 if kernel.startswith("wide") else 3, "thread_kernels", *replaced)
 
 
 def tiles(*replaced):
@@ -69,8 +74,15 @@ FAULTS = {
     ),
     "march: a row too many": marching(1, "row + uint32(k * classes) < uint32(n)", "True"),
     "march: a column too many": marching(1, "column + uint32(c * LANES) < uint32(n)", "True"),
-    "march: no mask of idle steps": marching(1, "if is_row and t >= idle:", "if is_row:"),
-    "march: no mask of the last lane": marching(1, "if is_row and t >= idle:", "if t >= idle:"),
+    "march: no mask of idle steps": marching(1, "if is_row and t >= idle_steps:", "if is_row:"),
+    "march: no mask of the last lane": marching(1, "if is_row and t >= idle_steps:", "if t >= idle_steps:"),
+    "wide march: a row too many": marching_wide(1, "row + uint32(k * classes) < uint32(n)", "True"),
+    "wide march: a column too many": marching_wide(1, "column + uint32(c * LANES) < uint32(n)", "True"),
+    "wide march: no barrier before sums are read": marching_wide(1, BARRIER),
+    "wide march: columns of another lane": marching_wide(2, " * uint32(vector)"),
+    "wide march: all rows are taken to exist": marching_wide(
+        1, "self.rows * self.classes == self.n, LANES", "True, LANES"
+    ),
     "march: no mask of idle groups": marching(1, "if is_row and idle < chunk:", "if is_row:"),
     "march: no place for idle groups": Fault(
         "columns", "march", 7, "groups", 1, "index if exists else uint32(0)", "index"
@@ -78,6 +90,16 @@ FAULTS = {
     "threads: a step too many": threads("march", 1, "if begin + u < last:", "if begin + u <= last:"),
     "threads: no mask of the last steps": threads("march", 1, "elif t < last:", "else:"),
     "threads: no mask of the last threads": threads("summarise", 1, "            return\n", "            pass\n"),
+    "wide threads: no mask of the last steps": threads(
+        "wide march", 1, "if t < last:\n                read_vector", "if True:\n                read_vector"
+    ),
+    "wide threads: a step too many": threads("wide march", 1, "if begin + u < last:", "if begin + u <= last:"),
+    "wide threads: the first matrix counts": threads(
+        "wide summarise", 1, "if begin == 0 and started == 0:", "if False:"
+    ),
+    "wide threads: other steps": threads(
+        "wide summarise", 1, "read_vector(b, b0 + t * bt,", "read_vector(b, b0 + u * bt,"
+    ),
     "tiles: no barrier before steps are replaced": tiles(1, BARRIER),
     "tiles: no barrier before steps are read": tiles(2, BARRIER),
     "tiles: no barrier before states are read": tiles(4, BARRIER),
@@ -130,7 +152,9 @@ def scan_of(fault):
         module = import_module(f"parscan._kernels.cuda.{user}")
         kernels = _module(module, inspect.getsource(module), fault)
         kernels.__dict__.update({name: vars(made)[name] for name in vars(made) if name.startswith("make_")})
-    return getattr(kernels, f"{fault.kernel}_kernel")
+    wide, _, name = fault.kernel.rpartition(" ")
+    make = getattr(kernels, f"{name}_kernel")
+    return partial(make, wide=True) if wide else make
 
 
 def _module(module, source, fault):
@@ -220,7 +244,7 @@ def test_a_fault_is_found(emulator, monkeypatch, tune, fault):
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize(
     ("way", "kernel", "n"),
-    [*(("phases", "", n) for n in (1, 2, 7)), *dict.fromkeys((one.way, one.kernel, one.n) for one in FAULTS.values())],
+    [*(("phases", "", n) for n in (1, 3, 7)), *dict.fromkeys((one.way, one.kernel, one.n) for one in FAULTS.values())],
 )
 def test_without_a_fault_nothing_is_found(emulator, tune, way, kernel, n):
     *problem, are_finite = problem_of(way, kernel, n, tune)
@@ -228,8 +252,16 @@ def test_without_a_fault_nothing_is_found(emulator, tune, way, kernel, n):
 
 
 def test_arrays_lie_beside_forbidden_memory():
-    x = np.arange(5000.0)
-    for behind in (False, True):
-        copy = guarded(x, behind)
-        assert np.array_equal(copy, x)
-        assert (copy.ctypes.data if behind else copy.ctypes.data + copy.nbytes) % 4096 == 0
+    """Right beside it, but for a few bytes, as arrays are aligned as they were; what is written there is told."""
+    whole = np.arange(5003, dtype="float32")
+    for x in (whole, whole[1:], whole[3:-2], whole[:0]):
+        for behind in (False, True):
+            copy, beside = guarded(x, behind)
+            assert np.array_equal(copy, x)
+            assert (copy.ctypes.data - x.ctypes.data) % 16 == 0
+            assert (copy.ctypes.data if behind else -copy.ctypes.data - copy.nbytes) % 4096 < 16
+            assert all((part == UNUSED).all() for part in beside)
+    places = Places((whole,), in_place=False, behind=False)
+    places.copies[0][2][1][0] = 0
+    with pytest.raises(EmulatedError, match="beside an array"):
+        places.give_back()

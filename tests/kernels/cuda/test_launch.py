@@ -3,6 +3,7 @@
 import sys
 from types import SimpleNamespace
 
+import cuda_child
 import pytest
 from cuda_child import needs_toolkit
 
@@ -108,6 +109,68 @@ def test_what_a_driver_refuses_is_told_with_what_to_do(cupy):
         launch.CupyLauncher().launch(KERNEL, 1, 1)
     assert "the driver knows CUDA up to 13.0, and CuPy was built for 12.9" in str(raised.value)
     assert "pip install 'parscan[cuda12]'" in str(raised.value)
+
+
+def test_a_toolkit_without_its_compiler_is_told_with_what_to_do(cupy, monkeypatch, folder):
+    from cuda import pathfinder
+
+    def missing(name):
+        raise pathfinder.DynamicLibNotFoundError(f"no {name} here")
+
+    monkeypatch.setattr("cuda.pathfinder.load_nvidia_dynamic_lib", missing)
+    cubin._toolkit.cache_clear()
+    with pytest.raises(RuntimeError, match="DynamicLibNotFoundError: no nvvm here") as raised:
+        launch.CupyLauncher().launch(KERNEL, 1, 1)
+    assert "pip install 'parscan[cuda12]'" in str(raised.value)
+
+
+WITHOUT_NVRTC = """
+from cuda import pathfinder
+
+load, asked = pathfinder.load_nvidia_dynamic_lib, []
+
+
+def without(name):
+    asked.append(name)
+    if name == "nvrtc":
+        raise pathfinder.DynamicLibNotFoundError("no nvrtc here")
+    return load(name)
+
+
+pathfinder.load_nvidia_dynamic_lib = without
+from parscan._kernels.cuda.cubin import cubin
+from parscan._kernels.cuda.thread_kernels import march_kernel
+from cuda.bindings import nvrtc
+
+print(cubin(march_kernel("float32", 1), (9, 0)).code[:4] == b"\\x7fELF", "nvvm" in asked)
+try:
+    nvrtc.nvrtcVersion()
+except Exception as error:
+    print(error)
+"""
+
+
+def test_kernels_need_no_nvrtc(monkeypatch):
+    """Only CuPy's own functions do, which comes with it."""
+    monkeypatch.setenv("PARSCAN_CACHE_DIR", "/dev/null/nowhere")
+    first, *told = cuda_child.run("-c", WITHOUT_NVRTC).splitlines()
+    assert first == "True True"
+    assert "no nvrtc here" in " ".join(told)
+
+
+def test_a_folder_that_cannot_be_written_to(tmp_path, monkeypatch, compiled):
+    """What is there is read, and nothing else is kept."""
+    monkeypatch.setenv("PARSCAN_CACHE_DIR", str(tmp_path))
+    first = cubin.cubin(KERNEL, SM_90)
+    monkeypatch.setattr("tempfile.mkstemp", _refused)
+    assert cubin.cubin(KERNEL, SM_90) == first
+    assert cubin.cubin(KERNEL, SM_100).code[:4] == b"\x7fELF"
+    assert compiled == [SM_90, SM_100]
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def _refused(*_, **__):
+    raise PermissionError("read-only file system")
 
 
 def test_code_is_kept_for_other_processes(compiled, folder):

@@ -10,7 +10,7 @@ import time
 
 import numpy as np
 import pytest
-from cuda_emulator import slow_messages
+from cuda_emulator import ORDERS, slow_messages
 
 from parscan._kernels.cuda import affine_scan as cuda
 from parscan._kernels.cuda import choice as cuda_choice
@@ -26,8 +26,9 @@ WORKSPACE = 17
 """Place of the shared words among the arguments of `scan`."""
 
 
-@pytest.fixture(autouse=True)
-def single_pass(emulator, tune, monkeypatch):
+@pytest.fixture(autouse=True, params=ORDERS)
+def single_pass(request, emulator, tune, monkeypatch):
+    emulator.order = request.param
     tune(longest=0, single_pass=True)
     monkeypatch.setattr(cuda_workspace, "_KEPT", {})
 
@@ -118,9 +119,17 @@ def test_before_the_first_tile_there_is_nothing(rng, emulator, dtype):
     assert_same(launch.last_tile(emulator), launch.expected[-launch.steps :])
 
 
+def compile_for(rng, emulator, dtype):
+    """Compile the kernel: a later launch starts at once, before what it has to wait for."""
+    launch = Launch(rng, dtype, 2)
+    launch.publish_state(0)
+    assert_same(launch.last_tile(emulator), launch.expected[-launch.steps :])
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_tile_waits_for_missing_messages(rng, emulator, dtype):
     """A tile has published nothing, or in another launch only, or a map only; at last it publishes."""
+    compile_for(rng, emulator, dtype)
     emulator.in_place = True
     launch = Launch(rng, dtype, 6)
     launch.publish_state(1)
@@ -145,6 +154,7 @@ def test_a_tile_waits_for_missing_messages(rng, emulator, dtype):
 
 def test_half_of_a_state(rng, emulator):
     """A state takes two words; while the second one is still that of the map, there is neither state nor map."""
+    compile_for(rng, emulator, "complex128")
     launch = Launch(rng, "complex128", 3)
     launch.publish_state(0)
     launch.publish_map(1)
