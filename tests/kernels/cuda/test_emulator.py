@@ -87,7 +87,6 @@ FAULTS = {
     "march: no place for idle groups": Fault(
         "columns", "march", 7, "groups", 1, "index if exists else uint32(0)", "index"
     ),
-    "threads: a step too many": threads("march", 1, "if begin + u < last:", "if begin + u <= last:"),
     "threads: no mask of the last steps": threads("march", 1, "elif t < last:", "else:"),
     "threads: no mask of the last threads": threads("summarise", 1, "            return\n", "            pass\n"),
     "wide threads: no mask of the last steps": threads(

@@ -10,7 +10,7 @@ import time
 
 import numpy as np
 import pytest
-from cuda_emulator import ORDERS, slow_messages
+from cuda_emulator import slow_messages
 
 from parscan._kernels.cuda import affine_scan as cuda
 from parscan._kernels.cuda import choice as cuda_choice
@@ -26,9 +26,8 @@ WORKSPACE = 17
 """Place of the shared words among the arguments of `scan`."""
 
 
-@pytest.fixture(autouse=True, params=ORDERS)
-def single_pass(request, emulator, tune, monkeypatch):
-    emulator.order = request.param
+@pytest.fixture(autouse=True)
+def single_pass(emulator, tune, monkeypatch):
     tune(longest=0, single_pass=True)
     monkeypatch.setattr(cuda_workspace, "_KEPT", {})
 

@@ -34,15 +34,6 @@ HALF, NEXT = "half_of_a_state", "ready_for_the_next"
 
 FAULTS = {
     NONE: ("lookback_words", "WINDOW = 128", 1, "WINDOW = 128", f"{FIRST} or {WAITS} or {HALF}"),
-    "no barrier before a tile reads its number": (
-        "lookback_kernels", "        cuda.syncthreads()\n        number, stamp", 1, "        number, stamp", BLOCKS
-    ),
-    "no barrier before the state of a tile is read": (
-        "lookback_kernels", "            entering[0] = state\n        cuda.syncthreads()\n", 1,
-        "            entering[0] = state\n", NEXT
-    ),
-    "no barrier before votes are read": ("lookback_words", "            cuda.syncthreads()\n", 1, "", NEAREST),
-    "a tile does not wait": ("lookback_words", "1 if found < 0 else 0", 1, "0", WAITS),
     "a tile waits for itself": (
         "lookback_words", "number - window + place\n", 1, "number - window + place + 1\n", FIRST
     ),
