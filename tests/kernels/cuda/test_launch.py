@@ -3,7 +3,6 @@
 import sys
 from types import SimpleNamespace
 
-import cuda_child
 import pytest
 from cuda_child import needs_toolkit
 
@@ -122,40 +121,6 @@ def test_a_toolkit_without_its_compiler_is_told_with_what_to_do(cupy, monkeypatc
     with pytest.raises(RuntimeError, match="DynamicLibNotFoundError: no nvvm here") as raised:
         launch.CupyLauncher().launch(KERNEL, 1, 1)
     assert "pip install 'parscan[cuda12]'" in str(raised.value)
-
-
-WITHOUT_NVRTC = """
-from cuda import pathfinder
-
-load, asked = pathfinder.load_nvidia_dynamic_lib, []
-
-
-def without(name):
-    asked.append(name)
-    if name == "nvrtc":
-        raise pathfinder.DynamicLibNotFoundError("no nvrtc here")
-    return load(name)
-
-
-pathfinder.load_nvidia_dynamic_lib = without
-from parscan._kernels.cuda.cubin import cubin
-from parscan._kernels.cuda.thread_kernels import march_kernel
-from cuda.bindings import nvrtc
-
-print(cubin(march_kernel("float32", 1), (9, 0)).code[:4] == b"\\x7fELF", "nvvm" in asked)
-try:
-    nvrtc.nvrtcVersion()
-except Exception as error:
-    print(error)
-"""
-
-
-def test_kernels_need_no_nvrtc(monkeypatch):
-    """Only CuPy's own functions do, which comes with it."""
-    monkeypatch.setenv("PARSCAN_CACHE_DIR", "/dev/null/nowhere")
-    first, *told = cuda_child.run("-c", WITHOUT_NVRTC).splitlines()
-    assert first == "True True"
-    assert "no nvrtc here" in " ".join(told)
 
 
 def test_a_folder_that_cannot_be_written_to(tmp_path, monkeypatch, compiled):
