@@ -21,8 +21,9 @@ from .expressions import WHOLE, Array, Code, Value
 from .numbers_of_systems import Numbers
 from .routine import Routine
 
-WRITTEN_OUT = 300
-"""Operations of an elimination up to which it has no loops."""
+WRITTEN_OUT, OF_PAIRS = 300, 60
+"""Operations of an elimination up to which it has no loops; and of complex numbers, for matrices with two parts: more
+take LLVM seconds."""
 
 FACTORISE, SOLVE, CHECK = "factorise", "solve", "check"
 """Names of the routines."""
@@ -185,6 +186,7 @@ class Systems:
     def __init__(self, plan: Plan, shape: Shape, numbers: Numbers, limit: float) -> None:
         self._plan, self._shape, self._lanes, self._dtype = plan, shape, shape.lanes, shape.dtype
         self._rows, self._limit, self._numbers = shape.rows, limit, numbers
+        self._is_written_out = plan.is_written_out and not (numbers.has_mass and plan.operations > OF_PAIRS)
 
     def routines(self) -> list[Routine]:
         """
@@ -205,8 +207,8 @@ class Systems:
         code, (values,) = self._begin(names[-1])
         lanes = self._numbers.shared_lanes(self._lanes)
         given = [code.reals(f"%{name}", self._dtype, lanes) for name in names[:-1]]
-        tables, diagonal = Tables(code, plan.is_written_out), self._numbers.diagonal(code, self._shape)
-        if plan.is_written_out:
+        tables, diagonal = Tables(code, self._is_written_out), self._numbers.diagonal(code, self._shape)
+        if self._is_written_out:
             self._factorise_in_registers(code, given, diagonal, values)
             return internal(code, FACTORISE, names, tables.bytes())
         places, order, starts, first, targets = map(
@@ -264,7 +266,7 @@ class Systems:
     def _solve(self) -> Routine:
         plan, names = self._plan, ("values", "right", "result")
         code, (values, right, result) = self._begin(*names)
-        written_out = plan.is_written_out
+        written_out = self._is_written_out
         tables = Tables(code, written_out)
         order, starts, neighbours, above_starts, above, above_places = map(
             tables.add, (plan.order, plan.starts, plan.neighbours, plan.above_starts, plan.above, plan.above_places)
@@ -300,7 +302,7 @@ class Systems:
         """Compares backward errors, entry by entry, with the limit (Oettli and Prager 1964)."""
         plan, names = self._plan, ("entries", "factor", "right", "result", "found")
         code, (entries, factor, right, result, found) = self._begin(*names)
-        written_out = plan.is_written_out
+        written_out = self._is_written_out
         tables = Tables(code, written_out)
         rows, columns = map(tables.add, (plan.rows, plan.columns))
         diagonal = self._numbers.diagonal(code, self._shape)
