@@ -13,7 +13,7 @@ from .._functions.step import Step
 from .._recorded.budget import NoCodeError
 from .code import Code, Purchase, recalled_recording
 from .compiled_segments import CompiledSegments, may_be_faster
-from .decide import COMPILED_LOOP, Decision
+from .decide import COMPILED_LOOP, SHORT, Decision
 from .systems.recorded_step import record_step
 from .task import Task
 
@@ -70,6 +70,8 @@ class Precedent:
         More code that may be faster, to be compiled once loops took as long as that.
     is_bought : bool
         Whether they did.
+    is_short : bool
+        Whether the steps are so few that no other choice can gain anything: this one is not made anew.
     """
 
     decision: Decision
@@ -84,6 +86,7 @@ class Precedent:
     has_failed: bool = False
     purchases: tuple[Purchase, ...] = ()
     is_bought: bool = False
+    is_short: bool = False
 
     def code(self, step: Step) -> Code:
         """The code, with the inputs of a step."""
@@ -91,7 +94,11 @@ class Precedent:
 
     def is_due(self, given: bytes) -> bool:
         """Whether the choice is made anew at the next use, with this sample of the inputs, or tried with them."""
-        return self.is_bought or is_power(self.uses + 1) or self._is_to_be_tried(given)
+        return self.is_bought or self.is_made_anew(self.uses + 1) or self._is_to_be_tried(given)
+
+    def is_made_anew(self, uses: int) -> bool:
+        """Whether the choice is made anew after so many uses."""
+        return not self.is_short and is_power(uses)
 
     def _is_to_be_tried(self, given: bytes) -> bool:
         """
@@ -100,7 +107,7 @@ class Precedent:
         This takes as long as some ten thousand steps. It is tried for the first other inputs, the second, the fourth,
         the eighth and so on, and for others at their second solve.
         """
-        if self.lanes is not None or self.has_failed or self.purchases:
+        if self.lanes is not None or self.has_failed or self.purchases or self.is_short:
             return False
         return is_power(self.changes + 1, 2) if given != self.given else not self.is_tried
 
@@ -149,7 +156,7 @@ def recalled(task: Task) -> Precedent | None:
     precedent.note(given, task.steps)
     if not is_due:
         return precedent
-    if is_bought or is_power(precedent.uses):
+    if is_bought or precedent.is_made_anew(precedent.uses):
         return None
     precedent.is_tried = True
     return None if may_be_faster(precedent.code(task.step), task.arrays.y0, task.steps) else precedent
@@ -239,6 +246,7 @@ def keep(task: Task, precedent: Precedent | None) -> None:
     if precedent is not None:
         precedent.uses = old.uses if old else precedent.uses
         precedent.given, precedent.is_tried = _given(task), True
+        precedent.is_short = precedent.lanes is None and task.steps < SHORT
         recording.notes[_key(task)] = precedent
         _note_relative(task, precedent)
 

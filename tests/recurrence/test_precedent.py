@@ -225,7 +225,7 @@ def test_first_steps_that_are_not_finite_are_left_to_the_function(chosen):
 
     solve_recurrence(step, np.zeros(2), np.tanh(X), compile=True)
     sol = solve_recurrence(step, np.full(2, 1e100), np.tanh(X), compile=True)
-    assert chosen[0] == 1
+    assert chosen[0] == ANEW**2 + 1  # of all solves but the first
     assert not sol.success
     assert np.isfinite(sol.y[0]).all()
     assert np.isnan(sol.y[3:]).all()
@@ -279,3 +279,11 @@ def test_choices_are_made_anew_now_and_then(chosen):
         found.append(chosen[0] == before)
     assert [number for number, anew in enumerate(found, 1) if anew] == [1, ANEW, ANEW**2]
     assert [number for number in range(2, 600) if is_power(number)] == [8, 64, 512]
+
+
+def test_choices_for_few_steps_are_not_made_anew(chosen):
+    """They took as long as twenty solves: see `SHORT`."""
+    step = forgetful(0.4404)
+    for k in range(ANEW**2 + 2):
+        assert solve_recurrence(step, np.zeros(2), X[k : k + 100], compile=True).compiled
+    assert chosen[0] == ANEW**2 + 1  # of all solves but the first
