@@ -27,6 +27,10 @@ METHODS = ("auto", "Radau")
 """Methods for mass matrices and DAEs; `"auto"` also controls the error at the end."""
 
 
+MOST = 4000
+"""Largest number of components: matrices are dense, and their factors would fill the memory."""
+
+
 def solve_dae(
     fun: Callable[..., Any],
     t_span: Any,
@@ -254,6 +258,11 @@ def _as_implicit(problem: Problem, mass: Any, jac: Any, yp0: Any, first_step: fl
         )
     if not y0.shape[0]:
         raise ValueError("`y0` has no component.")
+    if y0.shape[0] > MOST:
+        raise ValueError(
+            f"`y0` has {y0.shape[0]} components; mass matrices and DAEs are solved with dense matrices, for at most "
+            f"{MOST}. Where `mass` is regular and simple to invert, solve y' = M⁻¹ f without it."
+        )
     if is_complex(y0) or dtype_name(y0.dtype) != "float64":
         raise TypeError(f"`y0` has the dtype {dtype_name(y0.dtype)}; mass matrices and DAEs need float64.")
     return ImplicitProblem(

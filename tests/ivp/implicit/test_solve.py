@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy import sparse
+from scipy import linalg, sparse
 from scipy.integrate import solve_ivp as scipys
 
 import parscan
@@ -17,6 +17,7 @@ from tests.support.implicit import (
     pendulum,
     robertson,
 )
+from tests.support.seeds import seeds
 
 NAMED = pytest.mark.parametrize("problem", PROBLEMS, ids=lambda problem: problem.name)
 
@@ -385,6 +386,38 @@ def test_derivatives_are_refused():
             getattr(sol, name)(**given)
 
 
+@pytest.mark.parametrize("index", [1, 2, 3])
+@pytest.mark.parametrize("seed", seeds(1, 8))
+def test_random_linear_equations(index, seed):
+    """
+    `E y' = A y + f` with dense `E = P diag(1, N) Q` and `A = P diag(J, 1) Q`: an ODE, and a nilpotent part.
+
+    The nilpotent part follows `w sin(t)`, for which `f` is made.
+    """
+    rng = np.random.default_rng([index, seed])
+    nilpotent = np.diag(rng.uniform(0.5, 2, index - 1), 1)
+    inner, (left, right) = rng.normal(size=(2, 2)) - np.eye(2), np.eye(2 + index) + 0.3 * rng.normal(
+        size=(2, 2 + index, 2 + index)
+    )  # fmt: skip
+    by_slope = left @ linalg.block_diag(np.eye(2), nilpotent) @ right
+    by_state = left @ linalg.block_diag(inner, np.eye(index)) @ right
+    start, w = rng.normal(size=2), rng.normal(size=index)
+
+    def exact(t):
+        return np.linalg.solve(right, np.concatenate([linalg.expm(inner * t) @ start, w * np.sin(t)]))
+
+    def fun(t, y):
+        forcing = nilpotent @ w * np.cos(t) - w * np.sin(t)
+        return by_state @ y + left @ np.concatenate([np.zeros(2), forcing])
+
+    for compiles in (False, None):
+        sol = parscan.solve_ivp(fun, (0, 1), exact(0.0), mass=by_slope, rtol=1e-5, atol=1e-5, compile=compiles)
+        assert sol.success
+        assert f"of index {index}" in sol.decisions[0]
+        error = np.max(apart(sol.y[:, -1:], exact(1.0)[:, None], 1e-5))
+        assert error <= 10 or (index == 3 and sol.error_estimate > error / 2)
+
+
 def decay(t, y):
     return [-y[0], y[1] - y[0]]
 
@@ -416,6 +449,7 @@ def residual(t, y, yp):
         ({"mass": [1, 0], "jac": np.eye(3)}, ValueError, r"`jac` is expected to have shape \(2, 2\)"),
         ({"mass": [1, 0], "jac": lambda t, y: [[-1, -1], [0, 1]]}, ValueError, "`jac` is transposed in ∂F/∂y"),
         ({"mass": [1, 0], "y0": np.ones((2, 3))}, ValueError, "`y0` is a batch"),
+        ({"mass": np.ones(5000), "y0": np.ones(5000)}, ValueError, "`y0` has 5000 components; .* at most 4000"),
         ({"mass": [1, 0], "y0": np.ones(2) * 1j}, TypeError, "`y0` has the dtype complex128"),
         ({"mass": [1, 0], "y0": np.ones(2, dtype=np.float32)}, TypeError, "`y0` has the dtype float32"),
         ({"mass": [1, 0], "fun": lambda t, y: [y[0]]}, ValueError, r"`fun` returned shape \(1,\)"),
