@@ -72,6 +72,8 @@ class IvpResult(Differentiable, Mapping[str, Any]):
         Times: `t_eval`, or the nodes of the mesh.
     y : array, shape (n, N, *batch)
         States at `t`; NaN after the end of a member of a batch that an event ended.
+    yp : array, shape (n, N), or None
+        Derivatives of the states at `t`, of `solve_dae` and of solves with a mass matrix; otherwise None.
     sol : callable or None
         Continuous solution, with ``dense_output=True``: ``sol(t)`` is ``(n, *batch)`` or ``(n, m, *batch)``.
     t_events, y_events : list of arrays, or None
@@ -152,6 +154,7 @@ class IvpResult(Differentiable, Mapping[str, Any]):
     error_estimate: float = nan
     compiled: bool = False
     decisions: tuple[str, ...] = ()
+    yp: Array | None = None
     _polynomial: PiecewisePolynomial | Callable[[], PiecewisePolynomial] | None = field(default_factory=_none)
     """The continuous solution, or a function that makes it, for `guess=`. None if SciPy solved the problem."""
 
