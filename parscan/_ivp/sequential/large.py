@@ -28,6 +28,12 @@ def inner(one: Array, other: Array) -> float:
     return float(np.einsum("n,n->", one, other))
 
 
+def smallest_sizes(rtol: Any, atol: Any, y: Array) -> Array:
+    """Sizes of components `(n,)` below which they count as zero, where they are changed for differences."""
+    largest = float(np.max(np.abs(y), initial=0.0)) or 1.0
+    return np.broadcast_to(np.clip(atol / rtol, SMALL**2 * largest, largest), y.shape)
+
+
 class LargeSolver(ABC):
     """
     A solver with the attributes and methods of SciPy's `OdeSolver`.
@@ -60,7 +66,7 @@ class LargeSolver(ABC):
         self.nfev = self.nlu = 0
         with quiet():
             self.f = self._fun(t0, y0)
-            floor = np.broadcast_to(np.maximum(atol / rtol, SMALL**2), y0.shape)
+            floor = smallest_sizes(rtol, atol, y0)
             self._jacobian = jacobian_of(self._fun, t0, y0, self.f, floor, **of_jacobian)
             self._size = first_step or self._first_step()
         self._pattern = self._jacobian.pattern

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..._arrays.namespace import Array, machine_epsilon
+from ..._arrays.namespace import Array
 from ..._engine.termination import Failure
 from ..._linalg.elimination import SingularError, Solve
 from ..core.failures import NOT_FINITE, TOO_SMALL, is_no_step
@@ -41,6 +41,12 @@ ITERATIONS = 5
 
 ALMOST = 1 - 1e-9
 """Share of the rest of the span from which on a step reaches its end: what would be left is no step."""
+
+ENOUGH = 0.03
+"""Error that Newton's method leaves, in tolerances."""
+
+OLDER = 1.2
+"""Factor on the rate of Newton's method, as it was measured last, for each step that goes by without a measurement."""
 
 KEPT = 10.0
 """Largest ratio of the coefficients of the Jacobian, in a step and in the elimination that it uses."""
@@ -84,8 +90,7 @@ class BDF(LargeSolver):
         self._jacobian_now: Any = None
         self._solve: Solve | None = None
         self._of_elimination, self._further = 0.0, 0
-        rtol = float(np.min(self._rtol))
-        self._enough = max(10 * machine_epsilon(float) / rtol, min(0.03, rtol**0.5))
+        self._rate = 1.0
 
     def _step(self) -> Failure | None:
         is_new = self._matrix is None
@@ -145,12 +150,14 @@ class BDF(LargeSolver):
             size = self._largest(change, predicted)
             if not isfinite(size):
                 return None
-            rate = size / before if before else 0.0
-            if rate >= 1 or rate ** (ITERATIONS + 1 - iteration) / (1 - rate) * size > self._enough:
+            rate = size / before if before else self._rate
+            is_slow = rate >= 1 or rate ** (ITERATIONS + 1 - iteration) / (1 - rate) * size > ENOUGH
+            if before and is_slow:
                 return None
             correction += change
             state = predicted + correction
-            if size == 0 or (before and rate / (1 - rate) * size < self._enough):
+            if size == 0 or (rate < 1 and rate / (1 - rate) * size < ENOUGH):
+                self._rate = rate if before else OLDER * rate
                 return correction, iteration
             before = size
         return None

@@ -11,6 +11,7 @@ from ..._functions.coloured import SMALL, Function
 from ..._functions.sparsity_found import found_pattern
 from ..._linalg.pattern import Pattern
 from ..core.problem import LONG, Problem
+from .large import smallest_sizes
 
 STIFF = 1000.0
 """Length of the span in the shortest time constants from which on explicit steps are more expensive."""
@@ -25,7 +26,7 @@ def stiff_pattern(problem: Problem) -> Pattern | None:
     if y.size < LONG or problem.jac is not None:
         return None
     fun = problem.right_hand_side().sequential()
-    floor = np.broadcast_to(np.maximum(problem.atol / problem.rtols, SMALL**2), y.shape)
+    floor = smallest_sizes(problem.rtols, problem.atol, y)
     try:
         with quiet():
             if not abs(end - t) * _fastest(fun, t, y, floor) > STIFF:

@@ -96,6 +96,21 @@ def test_both_solvers_meet_the_tolerance(solver, rtol, way):
     assert np.abs(made.dense_output()(made.t) - made.y).max() <= 1e-12
 
 
+def test_rodas5p_is_of_fifth_order():
+    """Steps of equal length, as all errors are accepted; the function depends on the time."""
+    fun = lambda t, y: heat(t, y, 1e-5) + np.cos(3 * t) * y - y**3  # noqa: E731
+    expected = scipy_solve_ivp(fun, (0, 2), Y0, "Radau", jac_sparsity=LINE, rtol=1e-12, atol=1e-14).y[:, -1]
+    errors = []
+    for count in (16, 32):
+        h = 2.0 / count
+        made = Rodas5P(fun, 0.0, Y0, 2.0, rtol=1e9, atol=1e9, max_step=h, first_step=h, pattern=Pattern.of(LINE))
+        while made.status == "running":
+            assert made.step() is None
+        assert made.nlu == count
+        errors.append(np.abs(made.y - expected).max())
+    assert errors[0] / errors[1] >= 2**4.5
+
+
 @pytest.mark.parametrize("known", ["jac_sparsity", "nothing"])
 def test_options(known):
     options = {**KNOWN[known], **TOL, "compile": False}
