@@ -36,6 +36,9 @@ DEGREE = 6
 NUMBERS = 1 << 18
 """Largest number of entries in all values."""
 
+ENTRIES = 1 << 23
+"""Largest number of entries where the function takes one time: more than 10 000 components have fewer samples."""
+
 EDGE = 1e-6
 """Share of a step from either end within which none are taken: `fun` may jump at nodes."""
 
@@ -145,7 +148,8 @@ class Look:
             self._stacks = self.evaluation.stacks
         if self._stacks:
             return self._sharp(steps, self._values(steps, *steps.chosen(EVERYWHERE, FINE, NUMBERS // steps.size)))
-        groups = self._values(steps, *steps.chosen(SAMPLES, 2, NUMBERS))
+        most = ENTRIES // steps.size
+        groups = self._values(steps, *steps.chosen(SAMPLES, 2, min(NUMBERS, most)))
         again, sizes = [np.zeros(0, int)], [np.zeros(0)]
         for numbers, t, values in groups:
             largest = np.max(np.abs(_beyond_line(values)) * steps.factors(numbers), axis=(0, 2))
@@ -154,7 +158,7 @@ class Look:
             sizes.append(largest[some])
         suspicious = np.concatenate(again)[np.argsort(-np.concatenate(sizes), kind="stable")]
         parts = np.full(suspicious.shape, FINE)
-        further = self._values(steps, *steps.first(suspicious, parts, max(SAMPLES, course.nfev)))
+        further = self._values(steps, *steps.first(suspicious, parts, min(max(SAMPLES, course.nfev), most)))
         return self._sharp(steps, [*(group for group in groups if group[1].shape[0] > FINE), *further])
 
     def _sharp(self, steps: _Steps, groups: list[_Group]) -> Array:
