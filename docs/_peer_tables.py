@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import takewhile
 from typing import Any
 
@@ -75,10 +75,12 @@ def steady(runs: Sequence[dict[str, float]], error: float) -> Iterator[dict[str,
 SIDES = ("SciPy", "diffrax", "heyoka", "CyRK", "scikit-sundae", "pydiffsol")
 
 
-def at_equal_error(group: str, errors: Sequence[float], peers: Sequence[str], *, by_method: bool) -> str:
+def at_equal_error(
+    some: Iterable[dict[str, Any]], errors: Sequence[float], peers: Sequence[str], *, by_method: bool
+) -> str:  # fmt: skip
     """Milliseconds of the quickest run of each side that reaches an error; the names of methods, if asked for."""
     rows: list[Row] = []
-    for case in cases(group):
+    for case in some:
         for error in errors:
             row = [case["problem"], digits(error)]
             for told in ("parscan", "parscan, on arrays", *peers):
@@ -96,12 +98,18 @@ def is_of(contender: str, side: str) -> bool:
 
 def peers_odes() -> str:
     """Single initial value problems."""
-    return at_equal_error("ode", ERRORS, SIDES, by_method=False)
+    return at_equal_error(cases("ode"), ERRORS, SIDES, by_method=False)
 
 
 def peers_ensembles() -> str:
     """Many at once."""
-    return at_equal_error("ensemble", ERRORS_OF_ENSEMBLES, ("SciPy", "diffrax"), by_method=True)
+    return at_equal_error(cases("ensemble"), ERRORS_OF_ENSEMBLES, ("SciPy", "diffrax"), by_method=True)
+
+
+def peers_daes() -> str:
+    """Differential-algebraic equations."""
+    found = at_equal_error(record("dae")["cases"], ERRORS, ("scikit-sundae", "solve-dae"), by_method=False)
+    return f"{found}\n\nMilliseconds of processor time, measured on {machine('dae')}."
 
 
 def peers_first() -> str:
@@ -122,4 +130,4 @@ def peers_first() -> str:
     return f"{table(['what', 'seconds'], rows)}\n\nMeasured on {measured_on()}."
 
 
-TABLES = (peers_linear, peers_recurrences, peers_odes, peers_ensembles, peers_first)
+TABLES = (peers_linear, peers_recurrences, peers_odes, peers_daes, peers_ensembles, peers_first)
