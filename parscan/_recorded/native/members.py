@@ -213,6 +213,8 @@ class Members(ABC):
     """Whether nearly all steps are accepted: the next one is then begun before that is known."""
     power: int
     """The error of a step is proportional to this power of its length."""
+    shares_rest = False
+    """Whether the last two steps before an end are alike, so that none is far shorter than others."""
     gives_squares = False
     """Whether attempts return squares of errors."""
 
@@ -748,6 +750,7 @@ class Members(ABC):
             until = self.lane("stop")[0]
             if self.events is not None:  # which may have ended the member that this one is compared with
                 until = code.where((until - goal[0]) * direction[0] > 0, goal[0], until)
+        if self.form.has_stretches or self.shares_rest:
             apart = code.abs(until - begin)  # no short step goes before the end of a stretch
             size = code.where((size < apart) & (2.0 * size > apart), 0.5 * apart, size)
         end = code.fma(direction[0], size, begin)

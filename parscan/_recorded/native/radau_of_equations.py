@@ -72,6 +72,9 @@ class RadauOfEquations(Radau):
     is_rounded = True
     """Rounding of algebraic equations is divided by the lengths of steps, or their squares."""
 
+    shares_rest = True
+    """So are errors of the constraints, in components of higher index at the end of a very short last step."""
+
     def __init__(self, pencil: Pencil, form: Form, index: Sequence[int], by_pattern: bool) -> None:
         self.by_pattern = by_pattern
         self._pencil, self._index = pencil, tuple(index)

@@ -153,3 +153,18 @@ def test_progress_is_told():
     seen = []
     solved(progress=seen.append, compile=True)
     assert seen
+
+
+@pytest.mark.parametrize("end", [2.0, 5.0, 10.0, 12.3])
+def test_no_last_step_is_far_shorter_than_the_one_before(end):
+    """Errors of a constraint are divided by the length of the step, or its square, in components of higher index."""
+
+    def pendulum(t, state):
+        x, y, u, v, force = state
+        return [u, v, -force * x, -force * y - 9.81, x**2 + y**2 - 1]
+
+    start = [1.0, 0.0, 0.0, 0.0, 0.0]
+    sol = parscan.solve_ivp(pendulum, (0, end), start, mass=[1, 1, 1, 1, 0], rtol=1e-4, atol=1e-4, compile=True)
+    before, last = np.diff(sol.t)[-2:]
+    assert sol.success
+    assert last > 0.45 * before
