@@ -96,7 +96,7 @@ class Emulator(Launcher):
         return 0
 
     def address(self, array):
-        """Copies that kernels get are aligned as the arrays are."""
+        """Copies that wide kernels get are aligned as the arrays are."""
         return _address(getattr(array, "_array", array))
 
     def launch(self, kernel, blocks, threads, *arguments):
@@ -106,7 +106,7 @@ class Emulator(Launcher):
         self.launched.append(kernel.body.__name__)
         self.wide.append(bool(kernel.origin) and ("wide", True) in kernel.origin[2])
         code = compiled(kernel)
-        places = Places(arguments, self.in_place, behind=len(self.launched) % 2)
+        places = Places(arguments, self.in_place, behind=len(self.launched) % 2, aligned=self.wide[-1])
         number = ORDERS.index(self.order)
         blocks = (np.arange, lambda n: np.arange(n)[::-1], np.random.default_rng(blocks).permutation)[number](blocks)
         if kernel.body.__name__ == "scan":
@@ -134,12 +134,12 @@ class Emulator(Launcher):
 class Places:
     """The arguments of a kernel in memory, arrays by their addresses."""
 
-    def __init__(self, arguments, in_place, behind):
+    def __init__(self, arguments, in_place, behind, aligned=False):
         arrays = {id(x): getattr(x, "_array", x) for x in arguments if not isinstance(x, int)}
         for x in arrays.values():
             assert x.ndim == 1
             assert x.flags.c_contiguous
-        self.copies = [] if in_place else [(x, *guarded(x, behind)) for x in arrays.values()]
+        self.copies = [] if in_place else [(x, *guarded(x, behind, aligned)) for x in arrays.values()]
         held = {id(x): copy for x, copy, _ in self.copies}
         numbers = [x if isinstance(x, int) else _address(held.get(id(arrays[id(x)]), arrays[id(x)])) for x in arguments]
         self.values = np.array(numbers, np.int64)
@@ -165,16 +165,18 @@ def _address(x):
     return x.ctypes.data
 
 
-def guarded(x, behind=True):
+def guarded(x, behind=True, aligned=False):
     """A copy of an array between two pieces that must not be touched: right `behind` the first, or before the last.
 
-    It is aligned to 16 bytes as the array is. The bytes that this leaves beside it, which are returned, are no numbers.
+    If `aligned`, it is aligned to 16 bytes as the array is. The bytes beside it that are not forbidden, which are
+    returned, are no numbers.
     """
-    page, edge, places = mmap.PAGESIZE, EDGE, x.ctypes.data % WIDE
+    page, edge = mmap.PAGESIZE, EDGE
+    unit, places = (WIDE, x.ctypes.data % WIDE) if aligned else (1, 0)
     size = -(-(max(x.nbytes, 1) + WIDE) // page) * page
     memory = mmap.mmap(-1, size + 2 * edge)
     base = np.frombuffer(memory, np.uint8)
-    first = edge + (places if behind else (size - x.nbytes - places) // WIDE * WIDE + places)
+    first = edge + (places if behind else (size - x.nbytes - places) // unit * unit + places)
     base[edge : edge + size] = UNUSED
     copy = base[first : first + x.nbytes].view(x.dtype)
     copy[...] = x
