@@ -13,6 +13,9 @@ from .problem import ImplicitProblem
 STEP = machine_epsilon("float64") ** (1 / 3)
 """Relative step of central differences."""
 
+SHORTEST = 1e-100
+"""Spans up to this length tell nothing of how large slopes are."""
+
 LIKE = 1e-7
 """Relative difference of recorded equations and the user's that is accepted."""
 
@@ -20,7 +23,7 @@ SPREAD = 1e-3
 """Relative changes of states at which they are compared."""
 
 FAR, NEAR = 0.1, 1e-3
-"""A transposed `jac` differs from differences by more than the first share, its transpose by less than the second."""
+"""A wrong `jac` differs from differences by more than the first share; turned right, by less than the second."""
 
 Pair = tuple[Array, Array]
 """`∂F/∂y` and `∂F/∂y'`, `(n, n)` both."""
@@ -110,12 +113,12 @@ class Pencils:
             found: Array = mass.matrix(t, state, problem.args) @ yp
             return found
 
-        return _central(product, y, problem.bound(y)) - of_fun, mass.matrix(t, y, problem.args)
+        return _central(product, y, problem.sizes(y)) - of_fun, mass.matrix(t, y, problem.args)
 
     def by_differences(self, t: float, y: Array, yp: Array) -> Pair:
         """The pencil by central differences of `fun`."""
         problem = self._problem
-        bound = problem.bound(y)
+        sizes = problem.sizes(y)
 
         def of_state(state: Array) -> Array:
             self.calls += 1
@@ -125,31 +128,50 @@ class Pencils:
             self.calls += 1
             return problem.residual(t, y, slopes)
 
-        by_state = _central(of_state, y, bound)
+        by_state = _central(of_state, y, sizes)
         if problem.mass is not None:
             return by_state, problem.mass.matrix(t, y, problem.args)
         length = abs(problem.span[1] - problem.span[0])
-        return by_state, _central(of_slopes, yp, np.maximum(bound, np.abs(y)) / (length if np.isfinite(length) else 1))
+        return by_state, _central(of_slopes, yp, sizes / (length if SHORTEST < length < np.inf else 1.0))
 
-    def reject_transposed(self, t: float, y: Array, yp: Array) -> None:
-        """Raise if the user's derivatives are transposed."""
-        if self._problem.jac is None or self._problem.n == 1:
+    def reject_mistaken(self, t: float, y: Array, yp: Array) -> None:
+        """Raise if the user's derivatives are in the wrong order, transposed, or of the wrong sign."""
+        if self._problem.jac is None:
             return
         with quiet():
             given, found = self._pair(t, y, yp), self.by_differences(t, y, yp)
+        if _is_far(given[0], found[0]) and _is_near(given[0], found[1]) and _is_near(given[1], found[0]):
+            raise ValueError(
+                "`jac` returned the derivatives of `fun` by `y` and by `yp` in the wrong order, as differences of "
+                "`fun` say: return (∂F/∂y, ∂F/∂yp)."
+            )
         for name, one, other in zip(("∂F/∂y", "∂F/∂yp"), given, found, strict=True):
-            size = np.linalg.norm(other)
-            if np.linalg.norm(one - other) > FAR * size > 0 and np.linalg.norm(one.T - other) < NEAR * size:
+            if _is_far(one, other) and _is_near(one.T, other):
                 raise ValueError(
                     f"`jac` is transposed in {name}: entry [i, j] must be the derivative of component i of `fun` by "
                     "component j, and differences of `fun` say that it is the other way round."
                 )
+            if _is_far(one, other) and _is_near(-one, other):
+                raise ValueError(f"`jac` has the wrong sign in {name}, as differences of `fun` say.")
+
+
+def _is_far(one: Array, other: Array) -> bool:
+    """Whether a matrix differs from differences that are not zero."""
+    size = np.linalg.norm(other)
+    return bool(np.linalg.norm(one - other) > FAR * size > 0)
+
+
+def _is_near(one: Array, other: Array) -> bool:
+    """Whether a matrix is that of differences."""
+    return bool(np.linalg.norm(one - other) < NEAR * np.linalg.norm(other))
 
 
 def _matrix(value: Any, name: str, n: int) -> Array:
     """A matrix that a user gave."""
     if hasattr(value, "toarray"):
         value = value.toarray()
+    if np.iscomplexobj(value):
+        raise TypeError(f"`jac` returned complex values for {name}; the equations are real.")
     try:
         found = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError) as error:
@@ -159,12 +181,13 @@ def _matrix(value: Any, name: str, n: int) -> Array:
     return found.copy()
 
 
-def _central(function: Callable[[Array], Array], at: Array, least: Array) -> Array:
-    """Derivatives of a function by its argument; `least` are the smallest sizes of its components that matter."""
-    columns = []
+def _central(function: Callable[[Array], Array], at: Array, sizes: Array) -> Array:
+    """Derivatives of a function by its argument, whose components have these sizes at least."""
+    columns, sizes = [], np.maximum(np.abs(at), sizes)
+    sizes = np.where(sizes > 0, sizes, np.max(sizes) or 1.0)
     for k in range(at.shape[0]):
         up, down = at.copy(), at.copy()
-        step = STEP * max(abs(float(at[k])), float(least[k]) / STEP**0.5)
+        step = STEP * float(sizes[k])
         up[k], down[k] = at[k] + step, at[k] - step
         columns.append((function(up) - function(down)) / (up[k] - down[k]))
     return np.stack(columns, axis=1)

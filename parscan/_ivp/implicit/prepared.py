@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..._arrays.namespace import Array, quiet, random_moves
-from .index import Index, SingularError, index_of
+from ..._arrays.namespace import Array, all_finite, quiet, random_moves
+from .index import Index, SingularError, index_of, places
 from .pencil import Pencils, Recorded
 from .problem import ImplicitProblem
 from .start import Start, consistent
@@ -57,9 +57,10 @@ def prepared(problem: ImplicitProblem, recorded: Recorded | str, *, moves: bool)
         If the equations are singular or of an index above 3, or no consistent start is found.
     """
     slopes = np.zeros(problem.n) if problem.yp0 is None else problem.yp0
-    problem.residual(problem.span[0], problem.y0, slopes)  # what it raises, the user sees at once
+    _reject_no_tolerance(problem)
+    _reject_not_finite(problem, slopes)
     pencils = Pencils(problem, recorded)
-    pencils.reject_transposed(problem.span[0], problem.y0, slopes)
+    pencils.reject_mistaken(problem.span[0], problem.y0, slopes)
     index = _index(problem, pencils, problem.y0, slopes)
     if problem.mass is None and problem.yp0 is None:
         _reject_vanishing(problem, pencils, index)
@@ -69,6 +70,27 @@ def prepared(problem: ImplicitProblem, recorded: Recorded | str, *, moves: bool)
     ready = replace(problem, y0=start.y0, yp0=start.yp0, index=index.of_components)
     words = index.words, start.words(problem.y0), pencils.way
     return Prepared(ready, pencils, index, start, tuple(each for each in words if each))
+
+
+def _reject_no_tolerance(problem: ImplicitProblem) -> None:
+    """Raise if no error of a component is small enough."""
+    none = np.flatnonzero(~(problem.bound(problem.y0) > 0))
+    if none.size:
+        raise ValueError(
+            f"`atol` is zero for components {places(none)} of `y0`, which are zero: no error of these is within the "
+            "tolerances; pass a positive `atol` for them."
+        )
+
+
+def _reject_not_finite(problem: ImplicitProblem, slopes: Array) -> None:
+    """Raise if the equations are not finite at the start; what `fun` raises, the user sees at once."""
+    with quiet():
+        bad = np.flatnonzero(~np.isfinite(problem.residual(problem.span[0], problem.y0, slopes)))
+    if bad.size:
+        with_slopes, mend = "", "mend `fun` or `y0`"
+        if problem.mass is None and problem.yp0 is None:
+            with_slopes, mend = ", with `yp` zero", f"{mend}, or pass `yp0`"
+        raise ValueError(f"`fun` is not finite at the start, in rows {places(bad)}{with_slopes}: {mend}.")
 
 
 def _reject_vanishing(problem: ImplicitProblem, pencils: Pencils, index: Index) -> None:
@@ -99,7 +121,10 @@ def _index(problem: ImplicitProblem, pencils: Pencils, y: Array, slopes: Array) 
         changed = k * random_moves((n,), y, seed=k + NEARBY) * speed / NEARBY
         try:
             with quiet():
-                found.append(index_of(*pencils(t, y + moved, slopes + changed), is_exact=exact))
+                pair = pencils(t, y + moved, slopes + changed)
+                if not all(map(all_finite, pair)):
+                    raise SingularError("the derivatives of `fun` are not finite")
+                found.append(index_of(*pair, is_exact=exact))
         except SingularError as error:
             refused.append(error)
         except Exception:
@@ -108,7 +133,7 @@ def _index(problem: ImplicitProblem, pencils: Pencils, y: Array, slopes: Array) 
         if found and found[0].of_problem < 2:
             return found[0]
     if not found:
-        raise SingularError(f"At the start, {refused[0]}.") from refused[0]
+        raise SingularError(f"At the start, {refused[0]}") from refused[0]
     first = found[0]
     alike = [one.of_components for one in found if one.of_problem == first.of_problem]
     return Index(first.of_problem, np.max(alike, axis=0))

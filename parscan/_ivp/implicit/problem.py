@@ -13,6 +13,9 @@ from ..._arrays.namespace import Array
 from ..core.scale import Scale
 from .mass import Mass, times
 
+LOOSE = 2.5e-3
+"""Relative tolerances above this one do not tell the size of components: differences by less would be rounded."""
+
 
 @dataclass(frozen=True, eq=False)
 class Equations:
@@ -90,6 +93,15 @@ class ImplicitProblem:
     def bound(self, y: Array) -> Array:
         """The tolerances `(n,)` at a state."""
         return self.atol + self.rtols * np.abs(y)
+
+    def sizes(self, y: Array) -> Array:
+        """
+        Sizes `(n,)` that components have at least, for differences: where both tolerances are alike.
+
+        They are more than a few hundred tolerances, and zero for a component at zero without an absolute tolerance.
+        """
+        atol = np.where(np.isfinite(self.atol), self.atol, 0.0)
+        return np.abs(y) + atol / np.minimum(self.rtols, LOOSE)
 
     def residual(self, t: float, y: Array, yp: Array) -> Array:
         """`F(t, y, yp)`, `(n,)`: a new array; it raises for values of another kind or shape."""

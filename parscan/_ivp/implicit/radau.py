@@ -15,7 +15,7 @@ import numpy as np
 
 from ..._arrays.namespace import Array, all_finite, quiet
 from ..._engine.termination import Failure, Termination
-from ..core.failures import NOT_FINITE, SHORTEST
+from ..core.failures import NOT_FINITE, SHORTEST, surely_a_step
 from ..core.polynomial import PiecewisePolynomial
 from ..core.tableaux import radau
 from .index import DIFFERENCED, ROUNDED, singular_places
@@ -201,7 +201,8 @@ class Radau:
         ) else (0.0, 0.0)  # fmt: skip
         longest = OF_SPAN * length if isfinite(length) else inf
         wanted = FIRST * max(size, 1.0) / speed if speed > 0 else inf
-        found = min(wanted, longest, problem.max_step)
+        shortest = MOST * surely_a_step(self.t, self.t + longest if isfinite(longest) else self.t)
+        found = min(max(wanted, shortest), longest, problem.max_step)
         return found if isfinite(found) else 1.0
 
     def _step(self, h: float) -> float | Failure:

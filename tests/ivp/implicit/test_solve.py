@@ -426,6 +426,10 @@ def residual(t, y, yp):
     return [yp[0] + y[0], y[1] - y[0]]
 
 
+BY_STATE, BY_SLOPE = np.array([[1.0, 0.0], [-1.0, 1.0]]), np.diag([1.0, 0.0])
+"""Derivatives of `residual`."""
+
+
 @pytest.mark.parametrize(
     ("options", "error", "words"),
     [
@@ -489,6 +493,38 @@ def test_equations_that_are_not_linear_in_the_slopes():
 
 
 @pytest.mark.parametrize("compiles", [False, None])
+def test_starts_at_zero_with_small_absolute_tolerances(compiles):
+    """Where `y` is zero, steps of differences are such that they are not rounded away: starts were refused."""
+
+    def fun(t, y, yp):
+        return [(1 + y[0] ** 2) * yp[0] - (1 + np.sin(t) ** 2) * np.cos(t), y[1] - y[0]]
+
+    sol = parscan.solve_dae(fun, (0, 1), [0.0, 0.0], rtol=1e-11, atol=1e-14, compile=compiles)
+    assert sol.success
+    assert np.max(np.abs(sol.y[:, -1] - np.sin(1.0))) <= 1e-10
+
+
+@pytest.mark.parametrize("compiles", [False, None])
+@pytest.mark.parametrize("options", [{"t_span": (0, 0)}, {"t_span": (0, 5e-324)}, {"atol": np.inf}, {"atol": 0.0}])
+def test_spans_without_length_and_limits_of_tolerances(options, compiles):
+    """Steps of differences are finite and not zero: LAPACK raised that it did not converge."""
+    given = {"fun": residual, "t_span": (0, 1), "y0": [1.0, 1.0], "compile": compiles, **options}
+    sol = parscan.solve_dae(**given)
+    assert np.allclose(sol.y, np.exp(-sol.t), rtol=1e-2)
+
+
+@pytest.mark.parametrize("compiles", [False, None])
+def test_states_at_zero_far_from_time_0(compiles):
+    """A step in which a state at zero stays within its tolerance is shorter than the spacing of such times."""
+    begin = 1e9
+    sol = parscan.solve_dae(
+        lambda t, y, yp: [yp[0] - y[1], y[1] - np.cos(t - begin)], (begin, begin + 1), [0, 1], compile=compiles
+    )  # fmt: skip
+    assert sol.success
+    assert np.allclose(sol.y[:, -1], [np.sin(1), np.cos(1)], rtol=1e-2)
+
+
+@pytest.mark.parametrize("compiles", [False, None])
 def test_functions_with_jumps_in_algebraic_equations(compiles):
     def fun(t, y):
         return [-y[0], y[1] - np.where(t < 0.5, 1, 2)]
@@ -538,6 +574,14 @@ def test_an_index_above_3_is_refused():
         ({"t_span": (0, np.inf)}, ValueError, "`t_span` must be finite"),
         ({"t_eval": [2.0]}, ValueError, "Values in `t_eval` are not within `t_span`"),
         ({"first_step": -1}, ValueError, "`first_step` must be positive"),
+        ({"fun": lambda t, y, yp: [yp[0], y[1] + np.nan]}, ValueError, "`fun` is not finite at the start, in rows 1"),
+        ({"fun": lambda t, y, yp: [1 / yp[0], y[1]]}, ValueError, "rows 0, with `yp` zero: .* or pass `yp0`"),
+        ({"jac": lambda t, y, yp: (BY_STATE, -BY_SLOPE)}, ValueError, "`jac` has the wrong sign in ∂F/∂yp"),
+        ({"jac": lambda t, y, yp: (-BY_STATE, BY_SLOPE)}, ValueError, "`jac` has the wrong sign in ∂F/∂y,"),
+        ({"jac": lambda t, y, yp: (BY_SLOPE, BY_STATE)}, ValueError, "`jac` returned .* in the wrong order"),
+        ({"jac": lambda t, y, yp: (BY_STATE * 1j, BY_SLOPE)}, TypeError, "`jac` returned complex values for ∂F/∂y"),
+        ({"jac": lambda t, y, yp: (BY_STATE * np.nan, BY_SLOPE)}, ValueError, "derivatives of `fun` are not finite"),
+        ({"y0": [1.0, 0.0], "atol": 0.0}, ValueError, "`atol` is zero for components 1 of `y0`"),
     ],
 )
 def test_bad_input_of_a_dae(options, error, words):
