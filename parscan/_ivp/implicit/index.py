@@ -21,6 +21,9 @@ HIGHEST = 3
 ROUNDED, DIFFERENCED = 1e-9, 1e-6
 """Singular values below this share of the largest one are zero, in exact derivatives and in those by differences."""
 
+CANCELLED = 1e-13
+"""Rows are zero if less than this share is left of exact rows that were added."""
+
 ENTRY = 10.0
 """Entries of powers of the nilpotent part are not zero above so many times this share."""
 
@@ -79,7 +82,9 @@ def index_of(by_state: Array, by_slope: Array, *, is_exact: bool) -> Index:
             return Index(len(ranks), _of_components(A, E, [n - one for one in ranks], share))
         ranks.append(rank)
         turned = u.T @ left
-        new = _unit_rows(turned[rank:])
+        added = np.abs(u.T) @ np.linalg.norm(left, axis=1)
+        is_left = np.linalg.norm(turned, axis=1) > (CANCELLED if is_exact else ROUNDED) * added
+        new = _unit_rows(turned[rank:] * is_left[rank:, None])
         right = np.concatenate([_unit_rows(sizes[:rank, None] * vt[:rank]), new])
         left = np.concatenate([turned[:rank] / sizes[:rank, None], np.zeros_like(new)])
     reject_structure(by_state, by_slope)

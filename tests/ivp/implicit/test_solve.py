@@ -545,6 +545,19 @@ def test_large_errors_of_components_of_higher_index_are_told():
     assert 10 < np.max(found) < 10 * sol.error_estimate
 
 
+@pytest.mark.parametrize("compiles", [False, None])
+@pytest.mark.parametrize("factor", [2.0, 0.3])
+def test_equations_implied_by_others_are_refused(compiles, factor):
+    """What rounding left of their difference was taken for an equation: some solution was returned."""
+
+    def fun(t, y, yp):
+        one = yp[0] - np.sin(y[0]) + y[1]
+        return [one, factor * one]
+
+    with pytest.raises(ValueError, match="determine no solution.*rows 0, 1 of `fun`"):
+        parscan.solve_dae(fun, (0, 1), [1.0, -1.0], compile=compiles)
+
+
 def test_an_index_above_3_is_refused():
     with pytest.raises(ValueError, match=r"index of the equations is above 3.*rows 0"):
         parscan.solve_ivp(
