@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import inf, isfinite
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ..._arrays.namespace import Array, array_namespace
@@ -19,13 +18,6 @@ BESIDE = 2.0**-42
 How far inside of stretches times are clipped, as a share of the times: corners of functions that pass their levels at a
 small angle are known to fewer digits than others, and machine code may round them in another way.
 """
-
-FEW = 8
-"""Corners that are all breakpoints, however weak they are."""
-
-WEAK = 0.1
-"""Kinks that are weaker than this share of the relative tolerance are no breakpoints; see `strengths`."""
-
 
 LEFT_OUT = (
     " Not all times at which `fun` jumps, or has a pulse, were looked for: there are too many, or the span has no end. "
@@ -95,13 +87,15 @@ def places_in(problem: Problem, recorded: Switching) -> Places:
     if switches is None:
         return Places(problem.breaks)
     key = sorted(problem.span), [number.tobytes() for number in map(problem.xp.asarray, recorded.parameters)]
-    known, found, strong, stops, are_all = recorded.notes.get("corners", (None,) * 5)
+    known, found = recorded.notes.get("corners", (None, None))
     if known != key:
-        found, strong, stops, are_all = _found(problem, recorded, switches)
-        recorded.notes["corners"] = key, found, strong, stops, are_all
-    breaks = union(problem.breaks, _apart(found[strong > WEAK * problem.rtol], problem.breaks))
-    stops = _apart(stops, breaks)
-    return Places(breaks, stops if stops.shape[0] else None, are_all)
+        from ..._recorded.ends_of_steps import ends_of_steps  # noqa: PLC0415 - slow to import
+
+        found = ends_of_steps(switches, recorded.parameters, *sorted(problem.span))
+        recorded.notes["corners"] = key, found
+    breaks = union(problem.breaks, _apart(found.strong(problem.rtol), problem.breaks))
+    stops = _apart(found.stops, breaks)
+    return Places(breaks, stops if stops.shape[0] else None, found.are_all)
 
 
 def stretches_of_members(problem: Problem, switches: Switches, numbers: tuple[Array, ...]) -> tuple[Array, bool]:
@@ -161,24 +155,6 @@ def _apart_in_rows(values: Array, others: Array, near: float) -> Array:
     for k in range(others.shape[1]):
         found = found & (xp.abs(values - others[:, k : k + 1]) > near)
     return found
-
-
-def _found(problem: Problem, recorded: Switching, switches: Switches) -> tuple[Array, Array, Array, bool]:
-    """Corners, how strong they are, stops at narrow pulses, and whether none are left out."""
-    from ..._recorded.corners import TooManyError, places, strengths  # noqa: PLC0415 - slow to import
-    from ..._recorded.pulses import stops  # noqa: PLC0415
-
-    (begin, end), numbers = sorted(problem.span), recorded.parameters
-    is_endless, none = not isfinite(end - begin), problem.xp.zeros((0,))
-    try:
-        cuts, counts = (none, none > 0) if switches.is_plain else places(switches, numbers, begin, end)
-        soft = none if is_endless else stops(switches, numbers, begin, end, cuts)
-    except TooManyError:
-        return none, none, none, False
-    found, are_all = cuts[counts], bool(switches.helps.all()) or not is_endless
-    if found.shape[0] <= FEW:
-        return found, problem.xp.full_like(found, inf), soft, are_all
-    return found, strengths(switches, numbers, begin, end, found), soft, are_all
 
 
 def _apart(corners: Array, breaks: Array | None) -> Array:

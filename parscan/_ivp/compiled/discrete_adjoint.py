@@ -9,10 +9,12 @@ from ..._functions.at_points import CODES, LARGEST
 from ..._recorded.budget import COMPILING, PER_OPERATION, NoCodeError
 from ..core.mesh import union
 from ..core.problem import Problem
+from ..sensitivities.looks import allowed
 from ..sensitivities.recorded_gradient import entering
 from .parts import wide
 from .recorded import STATE
-from .unresolved import allowed, are_too_long
+from .unresolved import are_too_long
+from .waves import misses_waves
 
 if TYPE_CHECKING:
     from ..._recorded.program import Program
@@ -90,6 +92,8 @@ def backwards(
     for _ in range(DIVISIONS):
         found, states, given = _on_nodes(problem, recording, parameters, (step, back), solution, nodes, grad_y)
         if not are_too_long(found.states, given, states, error):
+            if misses_waves(recording, parameters, numbers, (nodes, states), problem.rtol):
+                break
             if not (all_finite(found.states) and all_finite(found.sums)):
                 raise NoCodeError("has an adjoint that is not finite")
             return found

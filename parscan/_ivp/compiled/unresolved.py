@@ -2,8 +2,9 @@
 Whether the steps of a solution are short enough for its adjoint.
 
 They follow the solution. At rest, or along a slow one, they may be far longer than changes take to grow or to turn, and
-then the adjoint of the steps is not that of the equations. It tells so itself: within a step that is short enough, it
-changes by a share of itself only.
+then the adjoint of the steps is not that of the equations. It tells so itself: within a step of a method of high
+order, it changes by a share of itself only. What it does not tell are waves in time that are shorter than the steps:
+`waves` looks for these.
 """
 
 from __future__ import annotations
@@ -14,18 +15,6 @@ from ..._arrays.namespace import Array, array_namespace, quiet
 
 ORDER = 8
 """Of DOP853."""
-
-FAR, LEAST, MOST = 1e3, 1e-5, 0.1
-"""
-Errors of adjoints above which steps are too long for them: so many relative tolerances, and bounds of that.
-
-Where steps follow the solution, errors of adjoints are a few tolerances.
-"""
-
-
-def allowed(rtol: float) -> float:
-    """Largest error of an adjoint that is left as it is."""
-    return min(max(FAR * rtol, LEAST), MOST)
 
 
 def are_too_long(adjoint: Array, given: Array, states: Array, error: float) -> bool:

@@ -118,7 +118,9 @@ def mesh_result(
         error_estimate=estimate,
         compiled=task.rhs.code is not None,
         _polynomial=dense,
-        _solution=None if dense is None else of_mesh(rhs, task.method, lambda: dense, scale, even=even),
+        _solution=None
+        if dense is None
+        else of_mesh(rhs, task.method, lambda: dense, scale, even=even, given=task.fixed),
         _stretches=_stretches(record.log, name),
     )
 

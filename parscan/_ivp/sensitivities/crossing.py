@@ -54,3 +54,13 @@ def warn_of_kinks(time: float, what: str) -> None:
         KinkWarning,
         stacklevel=5,
     )
+
+
+def warn_of_changes(time: float) -> None:
+    """Warn that derivatives neglect changes of the function that the solution does not see."""
+    warnings.warn(
+        f"beside the solution, `fun` changes with time too often for nodes, the first time that is left at "
+        f"t = {time:.6g}: derivatives may be wrong. Make `fun` smooth, or differentiate solutions of shorter spans.",
+        KinkWarning,
+        stacklevel=5,
+    )

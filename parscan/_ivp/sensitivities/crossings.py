@@ -10,7 +10,7 @@ from ..core.mesh import among
 from ..core.polynomial import PiecewisePolynomial
 from .crossing import Crossing, NoDerivativeError, warn_of_kinks
 from .jumping import COMPARED, LARGEST, SHARES, Jumping, largest_sizes
-from .saltation import KINK, SAME, assessed
+from .saltation import KINK, SAME, assessed, rounding_of
 from .touches import with_touches
 
 PARTS, ROUNDS_OF_PARTS = 16, 14
@@ -104,7 +104,8 @@ def _snapped(solution: PiecewisePolynomial, times: Array) -> Array:
     xp = solution.xp
     interval, theta = solution.locate(times)
     begin, end = xp.take(solution.t, interval), xp.take(solution.t, interval + 1)
-    return xp.where(theta < SAME, begin, xp.where(theta > 1 - SAME, end, times))
+    near = [xp.abs(times - node) <= rounding_of(solution) for node in (begin, end)]
+    return xp.where((theta < SAME) | near[0], begin, xp.where((theta > 1 - SAME) | near[1], end, times))
 
 
 def _grouped(
@@ -115,7 +116,7 @@ def _grouped(
     order = xp.argsort(way * at, stable=True).tolist()
     current, every = modes[0, :], at.tolist()
     last, _ = solution.locate(at)
-    apart = (SAME * xp.abs(xp.take(solution.steps, last))).tolist()
+    apart = xp.clip(SAME * xp.abs(xp.take(solution.steps, last)), rounding_of(solution), None).tolist()
     ends = float(solution.t[0]), float(solution.t[-1])
     places, values = guards.tolist(), modes[rows + 1, guards].tolist()
     found = list[tuple[float, Array, Array]]()

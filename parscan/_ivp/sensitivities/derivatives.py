@@ -25,6 +25,7 @@ from ..methods.discretisation import Discretisation
 from ..output.dense_output import as_times
 from ..output.observation import Observation
 from .beside_breaks import beside_breaks
+from .controlled import controlled
 from .converge_fully import close_enough, polished, with_nodes
 from .followed import beside_crossings, followed, reject_crossings
 from .forcing import Forcing
@@ -36,6 +37,7 @@ from .jumping import TOUCH, jumping, sampled, touch_of
 from .layered import layered
 from .moving import Moving, moving
 from .recorded_gradient import recording_of
+from .resolved import at_corners, resolved, resolving
 from .slide import Slide
 from .stale_check import SETTLED, has_changed, reject_changed, reject_others
 from .state_jumps import Jumps, state_jumps, warn_of_missed
@@ -73,7 +75,7 @@ class Derivatives:
     Before each use, `fun` is checked to still reproduce the trajectory within `scale`, unless `scale` is None, or a
     trajectory that may not have settled did not stand this from the first. `fun` is the right-hand side on stacked
     states where it is known; `variational` solves variational equations instead. There are no derivatives if the
-    solution `slides`.
+    solution `slides`. Errors of derivatives are not controlled on a mesh that is `given`.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class Derivatives:
         *,
         settles: bool = True,
         slides: Slide | None = None,
+        given: bool = False,
     ) -> None:
         self._find = find if slides is None else slides.reject
         self._scale, self.fun, self._variational = scale, fun, variational if slides is None else None
@@ -92,6 +95,7 @@ class Derivatives:
         self._seen: tuple[Trajectory, Array, Trajectory] | None = None
         self._settles = settles
         self._touch = TOUCH if scale is None else touch_of(scale.tightest)
+        self._rtol = None if scale is None or given else scale.tightest
 
     @property
     def source(self) -> str:
@@ -130,6 +134,20 @@ class Derivatives:
 
     @cached_property
     def _followed(self) -> tuple[Trajectory, RightHandSide | None]:
+        """
+        The trajectory, and the right-hand side if its record shows all jumps.
+
+        It has nodes where it crosses thresholds, and where derivatives change and the solution does not.
+        """
+        trajectory, rhs = self._across
+        if self._rtol is None:
+            return trajectory, rhs
+        if rhs is not None:
+            trajectory = at_corners(trajectory, self._rtol)
+        return resolved(trajectory, self._rtol), rhs
+
+    @cached_property
+    def _across(self) -> tuple[Trajectory, RightHandSide | None]:
         """The trajectory with nodes where it crosses thresholds; the right-hand side if its record shows all jumps."""
         found = self._found
         if self.source.startswith(BY_DIFFERENCES):  # there is no record, or it is contradicted
@@ -177,6 +195,8 @@ class Derivatives:
         )
         trajectory = self._seen_at(seen, trajectory)  # the same as for all other derivatives, if it can be
         forced = None if forcing is None else Forcing(forcing, trajectory.rhs, start.shape[1] if many else None)
+        if forced is not None:
+            trajectory = self._seen_at(seen, self._resolving(self._trajectory, forced))
         found, nodes = _changes(trajectory, y, wanted, forced and _aside(forced, trajectory), start)
         if self._jumps is not None and start.size:
             self._jumps.warn_of_changed(trajectory.solution.t, nodes)
@@ -240,7 +260,10 @@ class Derivatives:
         if self._variational is not None and vjp is None and forcing is None:
             with suppress(NoCodeError):
                 return self._variational.gradient(y, times, mesh, gradient, params)
-        trajectory = self._seen_at(times, self._trajectory)
+        trajectory = self._trajectory
+        if forcing is not None:
+            trajectory = self._resolving(trajectory, Forcing(forcing, self._rhs))
+        trajectory = self._seen_at(times, trajectory)
         course = _Course(trajectory, self._followed[1], y, times, gradient, self._touch)
         found = (
             by_parameters(self._rhs, course, params, vjp)
@@ -250,6 +273,10 @@ class Derivatives:
         if self._jumps is not None and y.size:
             self._jumps.warn_of_felt(trajectory.solution.t, course.nodes)
         return found
+
+    def _resolving(self, trajectory: Trajectory, forcing: Forcing) -> Trajectory:
+        """The trajectory with further nodes where a forcing changes and the solution does not."""
+        return trajectory if self._rtol is None else resolving(trajectory, forcing, self._rtol)
 
     def _with_nodes(self, mesh: Array) -> Trajectory:
         """The trajectory with further nodes at the times `mesh`."""
@@ -262,7 +289,9 @@ class Derivatives:
         """The trajectory with further nodes where derivatives at these times need them; the last one is kept."""
         flat = array_namespace(times).reshape(times, (-1,))
         if self._seen is None or self._seen[0] is not trajectory or not _are_same(self._seen[1], flat):
-            self._seen = trajectory, flat, layered(trajectory, flat)
+            found = layered(trajectory, flat)
+            found = found if self._rtol is None else controlled(found, flat, self._rtol)
+            self._seen = trajectory, flat, found
         return self._seen[2]
 
     def lyapunov(self) -> float:
@@ -344,10 +373,12 @@ def of_mesh(
     *,
     even: bool,
     exact: bool = False,
+    given: bool = False,
 ) -> Derivatives:
     """Derivatives of the solution `make()`.
 
     `even`: all of it was solved by the method, to its tolerance. `exact`: the equations hold to rounding already.
+    `given`: the mesh is the user's.
     """
 
     def find() -> Trajectory:
@@ -360,7 +391,7 @@ def of_mesh(
         done = exact or close_enough(solution, scale)
         return Trajectory(rhs, method, solution) if done else polished(rhs, method, solution)
 
-    return Derivatives(find, scale, rhs, settles=even)
+    return Derivatives(find, scale, rhs, settles=even, given=given)
 
 
 def _are_same(one: Array, other: Array) -> bool:

@@ -12,7 +12,7 @@ so.
 
 from __future__ import annotations
 
-from ..._arrays.namespace import Array, array_namespace
+from ..._arrays.namespace import Array, array_namespace, machine_epsilon
 from ..core.polynomial import PiecewisePolynomial
 from .crossing import Crossing, NoDerivativeError, Rates
 from .jumping import Jumping
@@ -40,8 +40,8 @@ MOST = 1000
 ALONE = 2
 """Axes of the states of a solution without a batch."""
 
-SAME = 1e-9
-"""Times as near as this, as a share of their interval, are one time."""
+SAME, SPACINGS = 1e-9, 4
+"""Times as near as this, as a share of their interval, or in spacings of the numbers, are one time."""
 
 
 def assessed(
@@ -165,10 +165,17 @@ def _leading(found: Jumping, solution: PiecewisePolynomial, time: float, before:
     xp = solution.xp
     at = xp.asarray([time], dtype=solution.t.dtype)
     interval = int(xp.searchsorted(solution.direction * solution.t, solution.direction * at, side="right")[0]) - 1
-    later = at + SAME * solution.steps[min(interval, solution.intervals - 1)]
+    ahead = max(SAME * abs(float(solution.steps[min(interval, solution.intervals - 1)])), rounding_of(solution))
+    later = at + solution.direction * ahead
     evaluated = found.evaluated("own modes", found.modes.own, FIRST + 1)
     modes = evaluated(*as_point(later, solution.evaluate(later)), before[None, :], *found.given)[0][0, :]
     return [int(g) for g in xp.nonzero((modes == after) & (before != after))[0].tolist()]
+
+
+def rounding_of(solution: PiecewisePolynomial) -> float:
+    """The distance of times that are one but for rounding: intervals may be as short as that."""
+    ends = max(abs(float(solution.t[0])), abs(float(solution.t[-1])))
+    return SPACINGS * machine_epsilon(solution.t.dtype) * ends
 
 
 def _rates(found: Jumping, time: float, slopes: Array, left: Array, right: Array) -> Rates:
