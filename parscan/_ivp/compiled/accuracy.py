@@ -13,7 +13,7 @@ from ..output.events import Watch
 from ..output.monitor import Event
 from .apart import at_end, between
 from .chatter import SHARE
-from .march import LEAST_EXPLICIT, Course, March, least_of
+from .march import LEAST_EXPLICIT, STIFF_INSTEAD, Course, March, least_of
 from .parts import as_parts
 from .recorded import Recorded
 from .solvers import EXPLICIT, METHODS, NONSTIFF, RADAU, ROSENBROCK, solver
@@ -173,7 +173,7 @@ def solved(march: March, events: tuple[Event, ...]) -> Solved:
     known = _known(march)
     share, asks = known.share, known.is_asked
     march.method = march.method if asks else known.method
-    first = _pair(march, share, events)
+    first = _by_stiff(march, _pair(march, share, events), events)
     if first.course.failed:
         return first
     found = _improved(march, first, events)
@@ -187,6 +187,28 @@ def solved(march: March, events: tuple[Event, ...]) -> Solved:
         return found
     known.enter(march.method, share if found.is_rough and found.end > BAD else found.share, found.error)
     return found
+
+
+def _by_stiff(march: March, found: Solved, events: tuple[Event, ...]) -> Solved:
+    """
+    What was found; or what the stiff method finds, if an explicit one took too many steps, or too short ones.
+
+    Its test for stiffness says nothing where the accuracy limits steps, as where they enter a thin layer.
+    """
+    course = found.course
+    if not course.is_slow or METHODS.index(course.used[-1][0]) not in NONSTIFF:
+        return found
+    method, most = march.method, march.most
+    try:
+        march.method, march.most = march.stiff, STIFF_INSTEAD
+        other = _pair(march, found.share, events)
+    except (NoCodeError, UnpaidError):
+        other = found
+    march.most = most
+    if other.course.failed:
+        march.method = method
+        return found
+    return replace(other, evaluations=found.evaluations + other.evaluations)
 
 
 class Faster(NamedTuple):

@@ -12,6 +12,7 @@ from ..._arrays.cached import cached_property
 from ..._arrays.namespace import Array, array_namespace
 from ..._engine.termination import Failure
 from ..._kernels.generic.legendre import legendre_series
+from ..._recorded.budget import NoCodeError, UnpaidError
 from ..core.polynomial import PiecewisePolynomial
 from ..core.problem import Problem
 from ..core.tableaux import gauss
@@ -115,7 +116,9 @@ class Course:
     failed : str
         Why the march ended early; "" if it did not.
     chatter : Failure or None
-        The same where it was given up, as steps jumped to and fro.
+        The same where it was given up, as steps jumped to and fro, or were too many or too short.
+    is_slow : bool
+        Whether it was so as steps were too many or too short.
     slid : list of float
         Times from which on it stayed on switches.
     stop : float or None
@@ -140,6 +143,7 @@ class Course:
     evaluated: list[tuple[Array, Array, Array]] = field(default_factory=list)
     failed: str = ""
     chatter: Failure | None = None
+    is_slow: bool = False
     slid: list[float] = field(default_factory=list)
     stop: float | None = None
     is_cut: bool = False
@@ -198,6 +202,11 @@ class Course:
         return self.polynomial.y[-1, :]
 
 
+PATIENT, STIFF_INSTEAD, SMALL = 100_000, 20_000, 10
+"""Attempts of an explicit method after which it is asked whether the stiff one needs at most so many steps instead, or
+fewer for larger systems than the last number, whose steps are dear."""
+
+
 class March:
     """
     Marches over the span of a problem, with any share of its tolerances.
@@ -224,6 +233,7 @@ class March:
         self.first = first
         self._stiff: int | None = None
         self._share = 1.0
+        self._has_asked = False
         self.most, self.watched = most, watched
         begin, end = problem.span
         self._runs: dict[tuple[int, Any], tuple[Solver, Run]] = {}
@@ -453,6 +463,9 @@ class March:
             if left and attempts > CLIMBED and self._has_stairs:
                 course.evaluations += attempts * STAGES
                 return CLIMBS
+            if left and attempts > PATIENT and self._is_left_to_stiff(course, attempts):
+                course.evaluations += attempts * STAGES
+                break
             if left and self._gives_up(course, logged, most, judge, since):
                 course.evaluations += attempts * STAGES
                 break
@@ -470,6 +483,30 @@ class March:
         course.rejected += rejected
         return self._outcome(course, run.names[code], attempts)
 
+    def _is_left_to_stiff(self, course: Course, attempts: int) -> bool:
+        """
+        Whether a march of so many attempts is given up for the stiff method, which comes to the end in far fewer.
+
+        The test for stiffness of explicit methods says nothing where the accuracy limits steps, as in a thin layer.
+        """
+        explicit = (METHODS.index(course.used[-1][0]) if course.used else self.method) in NONSTIFF
+        if self._has_asked or not explicit or self.most is not None or course.slid or self.recorded.modes is not None:
+            return False
+        self._has_asked = True
+        most = int(STIFF_INSTEAD / max(1.0, self._y0.shape[0] / SMALL) ** 2)
+        other = March(self.problem, self.recorded, Output(is_dense=False), self.first_step, None, most=most)
+        try:
+            other.method = self.stiff
+            found = other.run(self._share, is_read=False)
+        except (NoCodeError, UnpaidError):
+            return False
+        finally:
+            other.end()
+        if found.failed:
+            return False
+        course.chatter, course.is_slow = too_many(attempts), True
+        return True
+
     @property
     def _has_stairs(self) -> bool:
         """Whether steps end at stairs of the state."""
@@ -479,7 +516,7 @@ class March:
     def _outcome(self, course: Course, status: str, attempts: int) -> str:
         """Name of the status of a run that ended so after some attempts."""
         if status == TOO_MANY and self.most is None:
-            course.chatter = too_many(attempts)
+            course.chatter, course.is_slow = too_many(attempts), True
         if course.chatter is not None:
             return CHATTERS
         if course.is_cut:
@@ -497,6 +534,7 @@ class March:
             t, states, slopes, *_ = logged
             course.chatter = self.chatter.sees(t, states, slopes, attempts * STAGES * (1 if explicit else DEAR))
         too_far = pace.sees(since, course.t, attempts)
+        course.is_slow = course.chatter is None and too_far is not None
         course.chatter = course.chatter or too_far
         return course.chatter is not None
 

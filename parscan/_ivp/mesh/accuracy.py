@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import ceil, isfinite, isnan, nan
 
 from ..._arrays.namespace import array_namespace
-from .global_error import BAD, EXPLAINED
+from .global_error import is_unexplained
 from .march import Record
 from .window import Task
 
@@ -22,7 +22,7 @@ def largest_error(record: Record, task: Task, intervals: int) -> float:
     errors = xp.concat(record.errors)[:intervals]
     known = errors[~xp.isnan(errors)]
     largest, (last, floor) = float(xp.max(known)) if known.shape[0] else nan, last_error(record, intervals)
-    counts = is_bad(last, floor) and not largest > 1 if task.fixed else not isnan(last)
+    counts = is_unexplained(last, floor) and not largest > 1 if task.fixed else not isnan(last)
     return max(last, largest) if counts else largest
 
 
@@ -37,11 +37,6 @@ def last_error(record: Record, intervals: int) -> tuple[float, float]:
     xp = array_namespace(record.sizes[0])
     sizes, floors = (xp.concat(some)[intervals - 1] for some in (record.sizes, record.floors))
     return float(sizes), float(floors)
-
-
-def is_bad(error: float, floor: float) -> bool:
-    """Whether an error of the last state is that of no success: it is large, and rounding does not explain it."""
-    return error > max(BAD, EXPLAINED * floor)
 
 
 def is_coarse(task: Task, estimate: float) -> bool:

@@ -126,6 +126,11 @@ def above(error: float, floor: float, allowed: float) -> float:
     return error / floor if error > (EXPLAINED if floor > BAD else allowed) * floor else 1.0
 
 
+def is_unexplained(error: float, floor: float) -> bool:
+    """Whether an error of the last state is that of no success: it is large, and rounding does not explain it."""
+    return error > max(BAD, EXPLAINED * floor)
+
+
 def grown(
     method: Discretisation,
     rhs: RightHandSide,

@@ -14,7 +14,7 @@ from ..core.mesh import Mesh
 from ..core.pace import OF_JUMPS, chatters
 from ..core.polynomial import PiecewisePolynomial, joined
 from ..core.watched import Reached
-from .global_error import Grown, above
+from .global_error import BAD, Grown, above, is_unexplained
 from .truncate import cut_at_bad_value
 from .window import Log, Piece, Task, solve_window
 
@@ -38,6 +38,13 @@ Where errors are more than the first share of the solution, and rounding grows s
 many times the estimated ones, these are as large as the solution can be, and say little: the growth of rounding tells
 the tolerances that are needed. Such errors of intervals are about the next share of the tolerances. A tenth of what is
 needed is tried, and no smaller factor on the tolerances than the last one.
+"""
+
+TRUSTED, OF_SPACINGS, DEAREST = 1e-12, 100.0, 32.0
+"""
+Largest relative tolerance with which the growth of rounding is believed, in spacings of the numbers at least, and how
+many times the intervals may be needed to solve with it. On a rough solution, small changes may grow where they shrink
+again on the exact one, as at each pericentre of a narrow orbit: rounding then seemed to explain the errors of the mesh.
 """
 
 STUCK_WINDOWS, STUCK_SHARE = 12, 1e-4
@@ -76,6 +83,8 @@ class Record:
     windows: int = 0
     share: float = 1.0
     """Factor on the tolerances with which it was solved."""
+    is_trusted: bool = False
+    """Whether large errors may be told as those of rounding, since the solution is accurate enough to tell."""
     followed: int = 0
     stuck: int = 0
     failure: Failure | None = None
@@ -94,6 +103,12 @@ class Record:
         self.errors.append(self.share * piece.error)
         self.sizes.append(self.share * sizes)
         self.floors.append(self.share * floors)
+
+    @property
+    def is_excused(self) -> bool:
+        """Whether the error of the last state is that of no success, but what rounding seems to grow to."""
+        error, floor = (float(some[-1][-1]) for some in (self.sizes, self.floors)) if self.sizes else (nan, nan)
+        return error > BAD and not is_unexplained(error, floor)
 
     @property
     def excess(self) -> float:
@@ -154,7 +169,24 @@ def solve(
         record = further
         if needed < inf:
             break
-    return record
+    return _confirmed(task, span, y0, record)
+
+
+def _confirmed(task: Task, span: tuple[float, float], y0: Array, record: Record) -> Record:
+    """The record; where rounding seems to cause a large error, one with tolerances with which that can be believed."""
+    if task.fixed or record.failure or not record.is_excused:
+        return record
+    tolerance = max(TRUSTED, OF_SPACINGS * machine_epsilon(y0.dtype))
+    share = min(record.share, tolerance / task.scale.tightest)
+    if share == record.share:
+        record.is_trusted = True
+        return record
+    if (record.share / share) ** (1 / task.method.error_power) > DEAREST:
+        return record
+    further = Record(log=record.log, windows=record.windows, share=share, is_trusted=True)
+    further.log.front = span[0]
+    _solved(replace(task, scale=task.scale.scaled(share)), span, y0, further)
+    return record if further.failure else further
 
 
 def _solved(task: Task, span: tuple[float, float], y0: Array, record: Record) -> Record:

@@ -14,8 +14,8 @@ from ..core.failures import ROUNDING, UNEXPLAINED
 from ..core.polynomial import PiecewisePolynomial, joined
 from ..core.problem import Problem
 from ..core.scale import Scale
-from ..mesh.accuracy import is_bad, is_coarse, largest_error, last_error, of_coarse_mesh
-from ..mesh.global_error import BAD
+from ..mesh.accuracy import is_coarse, largest_error, last_error, of_coarse_mesh
+from ..mesh.global_error import BAD, is_unexplained
 from ..mesh.march import Record
 from ..mesh.window import Log, Task
 from ..methods.discretisation import Discretisation
@@ -128,7 +128,7 @@ def mesh_result(
 def _inaccuracy(record: Record, task: Task, dense: PiecewisePolynomial | None) -> Failure | None:
     """Why a solution that has come to its end is no success; on a mesh that was given, errors are not controlled."""
     error, floor = last_error(record, dense.intervals if dense else 0)
-    if task.fixed or not is_bad(error, floor):
+    if task.fixed or not is_unexplained(error, floor if record.is_trusted else 0.0):
         return None
     return Failure(Termination.INACCURATE, f"the estimated error is {error:.2g} tolerances{UNEXPLAINED}")
 

@@ -127,3 +127,20 @@ def test_the_other_stiff_method_is_tried(share, options, monkeypatch):
     assert methods == ["Radau13"] * (ANEW + 1) + ["Rodas5P" if changes else "Radau13"] * 2
     for sol in sols:
         np.testing.assert_allclose(sol.y[0, -1], np.cos(10.0), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("rtol", [1e-6, 1e-8])
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_thin_layer_is_left_to_the_stiff_method(count, rtol):
+    """Accuracy limited the steps there, or made them zero: the test for stiffness said nothing, and the march ended."""
+
+    def relays(t, y):
+        forces = [0.5 * np.sin(t), 0.3 * np.cos(t)][:count]
+        return np.stack([force - np.tanh(one / 1e-9) for one, force in zip(y, forces, strict=True)])
+
+    sol = solve_ivp(relays, (0, 10), [1.0, 0.5][:count], rtol=rtol, atol=rtol, compile=True)
+    assert sol.success
+    assert sol.method == "Radau13"
+    exact = 1e-9 * np.arctanh([0.5 * np.sin(10.0), 0.3 * np.cos(10.0)][:count])
+    assert np.max(np.abs(sol.y[:, -1] - exact)) <= rtol
+    assert sol.nfev < 10_000_000

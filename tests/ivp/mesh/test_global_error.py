@@ -13,8 +13,7 @@ from parscan._ivp.core.scale import Scale
 from parscan._ivp.core.tableaux import radau
 from parscan._ivp.mesh import march as _march
 from parscan._ivp.mesh import window as _window
-from parscan._ivp.mesh.accuracy import is_bad
-from parscan._ivp.mesh.global_error import BAD, above, grown
+from parscan._ivp.mesh.global_error import BAD, above, grown, is_unexplained
 from parscan._ivp.methods.collocation import Collocation
 from parscan._ivp.result.result import IvpStatus
 from parscan.warnings import CoarseMeshWarning
@@ -32,6 +31,10 @@ def orbit(e, t):
         angle -= (angle - e * np.sin(angle) - t) / (1 - e * np.cos(angle))
     width, way = np.sqrt(1 - e * e), 1 - e * np.cos(angle)
     return np.array([np.cos(angle) - e, width * np.sin(angle), -np.sin(angle) / way, width * np.cos(angle) / way])
+
+
+def lorenz(t, y):
+    return [10 * (y[1] - y[0]), y[0] * (28 - y[2]) - y[1], y[0] * y[1] - 8 / 3 * y[2]]
 
 
 def logistic(t, y):
@@ -161,18 +164,15 @@ def test_what_rounding_may_change_is_allowed():
 
 
 def test_a_success_has_small_errors_or_those_of_rounding():
-    assert is_bad(186.0, 2.0)
-    assert is_bad(1e6, 200.0)
-    assert not is_bad(1900.0, 200.0)
-    assert not is_bad(99.0, 0.0)
-    assert not is_bad(np.nan, np.nan)
+    assert is_unexplained(186.0, 2.0)
+    assert is_unexplained(1e6, 200.0)
+    assert not is_unexplained(1900.0, 200.0)
+    assert not is_unexplained(99.0, 0.0)
+    assert not is_unexplained(np.nan, np.nan)
 
 
 def test_chaos_ends_as_a_success():
     """Rounding alone makes the solution another one: no mesh prevents that."""
-
-    def lorenz(t, y):
-        return [10 * (y[1] - y[0]), y[0] * (28 - y[2]) - y[1], y[0] * y[1] - 8 / 3 * y[2]]
 
     sol = solve_ivp(lorenz, (0, 50), [1.0, 1.0, 1.0], "Radau", rtol=1e-8, atol=1e-8, compile=True)
     assert sol.success
@@ -181,9 +181,6 @@ def test_chaos_ends_as_a_success():
 
 def test_errors_as_large_as_the_solution_are_not_mended_in_vain():
     """The growth of rounding tells that tolerances that are a million times smaller would not suffice, or would."""
-
-    def lorenz(t, y):
-        return [10 * (y[1] - y[0]), y[0] * (28 - y[2]) - y[1], y[0] * y[1] - 8 / 3 * y[2]]
 
     far, near = (
         solve_ivp(lorenz, (0, end), [1.0, 0.0, 0.0], "Radau", rtol=1e-3, atol=1e-6, compile=False) for end in (40, 30)
@@ -204,3 +201,19 @@ def test_a_corrected_trajectory_shares_its_mesh():
     assert other.mesh is mesh
     assert other.lengths is lengths
     assert np.array_equal(other.both_ends.y, trial.y + 1)
+
+
+@pytest.mark.slow
+def test_small_changes_that_shrink_again_excuse_no_error():
+    """On a rough orbit they seemed to grow at each pericentre: an error of 2430 tolerances was a success."""
+    sol = solve_ivp(kepler, (0, 26), orbit(0.999, 0.0), "DOP853", rtol=1e-4, atol=1e-6, compile=True)
+    assert "changes by rounding" not in sol.message
+    assert not sol.success or in_tolerances(sol, orbit(0.999, 26.0), 1e-4, 1e-6) <= 100
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rtol", [1e-6, 1e-10])
+def test_chaos_is_told_once_a_tight_solve_confirms_it(rtol):
+    sol = solve_ivp(lorenz, (0, 50), [1.0, 1.0, 1.0], "DOP853", rtol=rtol, atol=rtol, compile=True)
+    assert sol.success
+    assert "changes by rounding grow to such errors" in sol.message
