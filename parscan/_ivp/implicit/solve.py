@@ -37,6 +37,12 @@ WANTED, FAR = 2.0, 100.0
 LARGE = 10.0
 """Error in components of index 2 and 3, in tolerances, from which on it is told."""
 
+HIGHER = (
+    ", with components of index 2 and above, which are less accurate: differentiate algebraic equations, so that the "
+    "index falls, or ask for another tolerance"
+)
+"""Why an error of so many tolerances may be left, of equations of index 2 and 3."""
+
 LEAST = 1e-13
 """Smallest relative tolerance of a march."""
 
@@ -182,7 +188,7 @@ def _goes_on(seen: Occurrences | None) -> bool:
 
 def _of_error(ready: Prepared, error: float) -> str:
     """What is said of a large error that is no failure, as those of components of index 2 and 3."""
-    if ready.index.of_problem < 2 or not error > LARGE:
+    if ready.index.of_problem < 2 or not LARGE < error <= FAR:
         return ""
     return f" The estimated error is {error:.2g} tolerances, with components of index 2 and above."
 
@@ -195,11 +201,14 @@ def _no_derivatives() -> Derivatives:
     )
 
 
-def _inaccurate(ready: Prepared, error: float) -> Failure | None:
-    """Why a solution that has come to its end is no success; components of index 2 and 3 are less accurate."""
-    if ready.index.of_problem > 1:
-        return None
-    return Failure(Termination.INACCURATE, f"the estimated error is {error:.2g} tolerances{UNEXPLAINED}")
+def _inaccurate(ready: Prepared, error: float) -> Failure:
+    """Why a solution that has come to its end is no success."""
+    return Failure(Termination.INACCURATE, f"the estimated error is {error:.2g} tolerances{_reason(ready)}")
+
+
+def _reason(ready: Prepared) -> str:
+    """What may explain a large error."""
+    return UNEXPLAINED if ready.index.of_problem < 2 else HIGHER
 
 
 def _slopes(ready: Prepared, dense: PiecewisePolynomial, t: Array) -> Array:

@@ -38,15 +38,19 @@ def apart(found, expected, tolerance):
 @pytest.mark.parametrize("way", ["mass", "dae"])
 @pytest.mark.parametrize("compiles", [False, True])
 def test_errors(problem, tolerance, way, compiles):
-    """At most 10 tolerances; on arrays in components of index 1, and in all where they are of index 2 at most."""
+    """
+    At most 10 tolerances; on arrays in components of index 1, and in all where they are of index 2 at most.
+
+    No solve is a success with more than 100 in any component.
+    """
     y0, options = problem.exact(0.0), {"rtol": tolerance, "atol": tolerance, "compile": compiles}
     if way == "mass":
         sol = parscan.solve_ivp(problem.fun, problem.span, y0, mass=problem.mass, **options)
     else:
         sol = parscan.solve_dae(implicit(problem), problem.span, y0, **options)
-    assert sol.success
-    assert sol.compiled == compiles
     found = apart(sol.y, problem.exact(sol.t), tolerance)
+    assert sol.success or (problem.index == 3 and not compiles and np.max(found) > 20)
+    assert sol.compiled == compiles
     assert np.all(found[np.array(problem.components) <= min(2, problem.index)] <= 10)
     assert np.all(found <= 10) or (problem.index == 3 and not compiles)
 
@@ -412,7 +416,7 @@ def test_random_linear_equations(index, seed):
 
     for compiles in (False, None):
         sol = parscan.solve_ivp(fun, (0, 1), exact(0.0), mass=by_slope, rtol=1e-5, atol=1e-5, compile=compiles)
-        assert sol.success
+        assert sol.success or (index == 3 and sol.error_estimate > 100)
         assert f"of index {index}" in sol.decisions[0]
         error = np.max(apart(sol.y[:, -1:], exact(1.0)[:, None], 1e-5))
         assert error <= 10 or (index == 3 and sol.error_estimate > error / 2)
@@ -539,8 +543,10 @@ def test_large_errors_of_components_of_higher_index_are_told():
     sol = parscan.solve_ivp(
         problem.fun, (0, 2), problem.exact(0.0), mass=problem.mass, rtol=1e-6, atol=1e-6, compile=False
     )  # fmt: skip
-    assert sol.error_estimate > 10
+    assert sol.error_estimate > 100
+    assert not sol.success
     assert "with components of index 2 and above" in sol.message
+    assert "differentiate algebraic equations" in sol.message
     found = apart(sol.y, problem.exact(sol.t), 1e-6)
     assert 10 < np.max(found) < 10 * sol.error_estimate
 
