@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from ..._arrays.namespace import Array, array_namespace, contiguous, once
+from ..._arrays.namespace import Array, array_namespace, contiguous, itemsize, once
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,8 @@ class Operand:
 
     def is_aligned(self, address: int, size: int) -> bool:
         """Whether, with memory at this address, every step and every sequence begins at a multiple of `size` bytes."""
-        places = (address + self.offset * self.memory.itemsize, *(s * self.memory.itemsize for s in self.strides[:2]))
+        bytes_each = itemsize(self.memory.dtype)
+        places = (address + self.offset * bytes_each, *(stride * bytes_each for stride in self.strides[:2]))
         return all(place % size == 0 for place in places)
 
     @property
