@@ -196,7 +196,8 @@ class Derivatives:
         trajectory = self._seen_at(seen, trajectory)  # the same as for all other derivatives, if it can be
         forced = None if forcing is None else Forcing(forcing, trajectory.rhs, start.shape[1] if many else None)
         if forced is not None:
-            trajectory = self._seen_at(seen, self._resolving(self._trajectory, forced))
+            looked = Forcing(forcing, trajectory.rhs)  # `forced` compares its own first call with single ones
+            trajectory = self._seen_at(seen, self._resolving(self._trajectory, looked))
         found, nodes = _changes(trajectory, y, wanted, forced and _aside(forced, trajectory), start)
         if self._jumps is not None and start.size:
             self._jumps.warn_of_changed(trajectory.solution.t, nodes)
