@@ -1,10 +1,10 @@
 """
 Whether the steps of a solution are short enough for its adjoint.
 
-They follow the solution. At rest, or along a slow one, they may be far longer than changes take to grow or to turn, and
-then the adjoint of the steps is not that of the equations. It tells so itself: within a step of a method of high
-order, it changes by a share of itself only. What it does not tell are waves in time that are shorter than the steps:
-`waves` looks for these.
+Steps follow the solution. Where the solution is at rest, or slow, they may be far longer than small changes of it take
+to grow or to turn, and then the adjoint of the steps is not that of the equations. The adjoint itself shows this: if
+steps are short enough for a method of high order, it changes by a small share of itself in each. It does not show waves
+in time that are shorter than the steps: `waves` looks for these.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 from math import factorial, pi, sin
 
 from ..._arrays.namespace import Array, array_namespace, quiet
+from ..sensitivities.looks import sizes_of
 
 ORDER = 8
 """Of DOP853."""
@@ -24,13 +25,11 @@ def are_too_long(adjoint: Array, given: Array, states: Array, error: float) -> b
     Parameters
     ----------
     adjoint, given, states : arrays, shapes (N + 1, ..., n)
-        Gradients by the states at nodes, what of these is due to output there, and the states.
+        Gradients by the states at nodes, the parts of these that are due to output there, and the states.
     error : float
     """
     xp = array_namespace(adjoint)
-    sizes = xp.max(xp.abs(states), axis=0)
-    largest = xp.max(sizes)
-    sizes = xp.where(sizes > 0, sizes, xp.where(largest > 0, largest, xp.ones_like(largest)))
+    sizes = sizes_of(states)
     angle = min((error * factorial(ORDER + 1)) ** (1 / (ORDER + 1)), pi / 2)
     with quiet():
         before, after = (adjoint - given)[:-1, ...] * sizes, adjoint[1:, ...] * sizes

@@ -14,7 +14,7 @@ from ..._arrays.namespace import Array, array_namespace, machine_epsilon, random
 from ..._functions.at_points import AtPoints
 from ..core.polynomial import PiecewisePolynomial
 from ..core.tableaux import gauss
-from ..sensitivities.looks import POWER, Look, allowed, sizes_of
+from ..sensitivities.looks import POWER, Look, allowed, moved, sizes_of
 from ..sensitivities.resolved import Places
 from .recorded import FIRST, STATE, TIME
 
@@ -99,15 +99,10 @@ def _depend_on_time(recording: Recording, numbers: tuple[int, ...]) -> bool:
 
 
 def _looks(values: AtPoints, given: list[Array], numbers: tuple[int, ...], solution: PiecewisePolynomial) -> list[Look]:
-    """What a change of all states changes, and one of all parameters whose gradient is wanted; there are no kinks."""
-    xp, small = solution.xp, machine_epsilon(solution.y.dtype) ** POWER
-    change = small * sizes_of(solution) * random_signs(solution.y.shape[1:], solution.y, seed=4)
-    moved = [
-        one + small * xp.where(one == 0, xp.ones_like(one), one) * random_signs(tuple(one.shape), one, seed=5)
-        if FIRST + number in numbers
-        else one
-        for number, one in enumerate(given)
-    ]
+    """Effects of a change of all states, and of one of all parameters whose gradient is wanted; there are no kinks."""
+    small = machine_epsilon(solution.y.dtype) ** POWER
+    change = small * sizes_of(solution.y) * random_signs(solution.y.shape[1:], solution.y, seed=4)
+    changed = [moved(one, 1.0) if FIRST + number in numbers else one for number, one in enumerate(given)]
 
     def by_states(t: Array, states: Array) -> tuple[Array, Array]:
         base = values(t, states, *given)[0]
@@ -115,6 +110,6 @@ def _looks(values: AtPoints, given: list[Array], numbers: tuple[int, ...], solut
 
     def by_parameters(t: Array, states: Array) -> tuple[Array, Array]:
         base = values(t, states, *given)[0]
-        return values(t, states, *moved)[0] - base, base
+        return values(t, states, *changed)[0] - base, base
 
-    return [Look(by_states, xp.abs(change)), *([Look(by_parameters)] if numbers else [])]
+    return [Look(by_states, solution.xp.abs(change)), *([Look(by_parameters)] if numbers else [])]

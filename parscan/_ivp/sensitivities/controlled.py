@@ -89,7 +89,7 @@ class _Compared:
 
     def errors(self) -> tuple[float, Array]:
         """The largest error at times of the output, and by how much each interval makes it grow, `(N,)`, as shares."""
-        xp, sizes = self.trajectory.solution.xp, sizes_of(self.trajectory.solution)
+        xp, sizes = self.trajectory.solution.xp, sizes_of(self.trajectory.solution.y)
         halved = _on_parts(self.trajectory, 0 * self.parts + 2)
         (nodes, found), (fine, exact) = (self._changes(one, sizes) for one in (self.trajectory, halved))
         fine = fine[::2, ...]

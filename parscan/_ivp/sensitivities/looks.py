@@ -1,4 +1,4 @@
-"""What small changes of the states, and of parameters, change of the right-hand side along a solution."""
+"""Effects of small changes of the states, and of parameters, on the right-hand side along a solution."""
 
 from __future__ import annotations
 
@@ -29,15 +29,16 @@ def allowed(rtol: float) -> float:
 
 class Look(NamedTuple):
     """
-    A look at what a change of arguments changes.
+    The effect of a small change of arguments on the right-hand side.
 
     Attributes
     ----------
     along : callable
-        It, and the values themselves, whose rounding it has, at times `(m,)` and states `(m, *batch, n)`, in rows.
+        The effect at times `(m,)` and states `(m, *batch, n)`, in rows; and the values of the right-hand side there,
+        whose rounding is the noise of the effect.
     change : array, shape (*batch, n), or None
-        Of the states, if these are changed; what counts is relative to that. Otherwise, it is relative to the effect
-        along the whole solution.
+        The change of the states, if these are changed: effects count relative to it. Otherwise, they count relative to
+        the effect along the whole solution.
     """
 
     along: Callable[[Array, Array], tuple[Array, Array]]
@@ -45,9 +46,9 @@ class Look(NamedTuple):
 
 
 def at_states(rhs: Callable[[Array, Array], Array], solution: PiecewisePolynomial) -> Look:
-    """What a change of all states changes."""
+    """The effect of a change of all states."""
     xp, y = solution.xp, solution.y
-    change = machine_epsilon(y.dtype) ** POWER * sizes_of(solution) * random_signs(y.shape[1:], y, seed=4)
+    change = machine_epsilon(y.dtype) ** POWER * sizes_of(y) * random_signs(y.shape[1:], y, seed=4)
 
     def along(t: Array, states: Array) -> tuple[Array, Array]:
         return _less(rhs(t, states), rhs(t, states + change), rhs(t, states - change))
@@ -56,7 +57,7 @@ def at_states(rhs: Callable[[Array, Array], Array], solution: PiecewisePolynomia
 
 
 def at_parameters(rhs: RightHandSide, solution: PiecewisePolynomial) -> Look | None:
-    """What a change of all numbers in arguments changes; None where there are none, or others cannot be taken."""
+    """The effect of a change of all numbers in arguments; None without numbers, or where `fun` rejects changed ones."""
     base, up, down = (
         rhs.with_args(tuple(_changed(tree, sign) for tree in rhs.args)) if sign else rhs.with_args(rhs.args)
         for sign in (0.0, 1.0, -1.0)
@@ -83,11 +84,11 @@ def _changed(tree: Tree, sign: float) -> Tree:
     with suppress(TypeError, ValueError):
         own = list(leaves("", tree).values())
         if own and not has_integers(tree):
-            return like(tree, iter([_moved(leaf, sign) for leaf in own]))
+            return like(tree, iter([moved(leaf, sign) for leaf in own]))
     return tree
 
 
-def _moved(leaf: Leaf, sign: float) -> Leaf:
+def moved(leaf: Leaf, sign: float) -> Leaf:
     """A number or an array with a change of random signs."""
     if isinstance(leaf, float | complex):
         return leaf + sign * machine_epsilon("float64") ** POWER * (leaf or 1.0)
@@ -96,9 +97,13 @@ def _moved(leaf: Leaf, sign: float) -> Leaf:
     return leaf + sign * machine_epsilon(leaf.dtype) ** POWER * size * random_signs(tuple(leaf.shape), leaf, seed=5)
 
 
-def sizes_of(solution: PiecewisePolynomial) -> Array:
-    """Largest sizes of the components of each member, `(*batch, n)`; of those that are zero, that of the others."""
-    xp = solution.xp
-    sizes = xp.max(xp.abs(solution.y), axis=0)
+def sizes_of(states: Array) -> Array:
+    """
+    Largest sizes `(*batch, n)` of the components over all nodes, from states `(m, *batch, n)`.
+
+    A component that is zero throughout has the size of the largest one.
+    """
+    xp = array_namespace(states)
+    sizes = xp.max(xp.abs(states), axis=0)
     largest = xp.max(sizes)
     return xp.where(sizes > 0, sizes, xp.where(largest > 0, largest, xp.ones_like(largest)))

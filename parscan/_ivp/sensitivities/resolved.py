@@ -135,7 +135,7 @@ class Places:
         """Nodes in intervals with larger errors than `most`, so that the parts have errors as small as `wanted`."""
         xp, found = self.solution.xp, list[float]()
         begins, ends = self.solution.begins, self.solution.ends
-        own, sizes = (None if one is None else self._columns(one) for one in (look.change, sizes_of(self.solution)))
+        own, sizes = (None if one is None else self._columns(one) for one in (look.change, sizes_of(self.solution.y)))
         with quiet():
             if own is None:
                 effects = [_effect(values, lengths) for _, lengths, values, _ in self._looked(look, begins, ends)]
