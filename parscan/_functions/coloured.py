@@ -74,8 +74,9 @@ class Coloured:
         for columns, entries, rows, others in self._groups:
             value, steps = self._moved(t, y, columns, changes)
             change = value - f
-            if np.any(others & is_change(change, f, value)):
-                self._look_for_missing(t, y, f, np.flatnonzero(others & is_change(change, f, value)), columns)
+            wrong = np.flatnonzero(others & is_change(change, f, value))
+            if wrong.size:
+                self._look_for_missing(t, y, f, wrong, columns)
             data[entries] = change[rows] / steps[self.pattern.columns[entries]]
         return data
 

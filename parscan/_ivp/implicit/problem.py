@@ -105,12 +105,11 @@ class ImplicitProblem:
 
     def residual(self, t: float, y: Array, yp: Array) -> Array:
         """`F(t, y, yp)`, `(n,)`: a new array; it raises for values of another kind or shape."""
-        name = "fun"
         given = (y.copy(), yp.copy()) if self.mass is None else (y.copy(),)
         try:
             value = self.fun(t, *given, *self.args)
         except Exception as error:
-            error.add_note(f"parscan called `{name}` at the time {t!r}.")
+            error.add_note(f"parscan called `fun` at the time {t!r}.")
             raise
         found = self._checked(value)
         if self.mass is None:
@@ -122,7 +121,7 @@ class ImplicitProblem:
         try:
             found = np.array(value, dtype=None)
         except ValueError as error:
-            raise ValueError(f"`fun` returned what cannot be made an array: {error}") from None
+            raise ValueError(f"`fun` returned a value that cannot be made an array: {error}") from None
         if found.shape in ((), (1, 1)) and self.n == 1:
             found = found.reshape(1)
         if found.shape != (self.n,):
