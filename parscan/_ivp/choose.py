@@ -137,7 +137,7 @@ class Workload:
 
     @property
     def takes_large(self) -> bool:
-        """Whether `auto` may solve the problem by Rodas5P with a sparse Jacobian."""
+        """Whether `auto` may solve the problem by Rodas5P or BDF with a sparse Jacobian."""
         problem = self.problem
         is_free = self.method == "auto" and not self.on_mesh and "min_step" not in self.options
         return is_free and problem.is_plain and not problem.is_complex and problem.y0.size >= LONG

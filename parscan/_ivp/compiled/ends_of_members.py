@@ -1,7 +1,7 @@
-"""Repeated solves of batches of which the ends are wanted: two marches of all members, and little around them.
+"""Repeated solves of batches for their ends alone: two marches of all members, and little work around them.
 
-All that solves have in common is prepared, and what few results are asked for is made later. Whatever is out of the
-ordinary is left to those who solve all batches; if marches were made already, they go on from there.
+Work that is the same for all solves is done once, and rarely used fields of results are made at their first use. A
+solve that is out of the ordinary is left to `ensemble`; marches that were made already are not repeated there.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the result of a repeated solve of a batch tells at its first use, because few results are asked for it."""
+"""Fields of the result of a repeated solve of a batch that are rarely used, and so are made at their first use."""
 
 from __future__ import annotations
 

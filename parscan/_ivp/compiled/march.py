@@ -116,9 +116,9 @@ class Course:
     failed : str
         Why the march ended early; "" if it did not.
     chatter : Failure or None
-        The same where it was given up, as steps jumped to and fro, or were too many or too short.
+        The same if it was given up because steps jumped to and fro, or were too many or too short.
     is_slow : bool
-        Whether it was so as steps were too many or too short.
+        Whether it was given up because steps were too many or too short.
     slid : list of float
         Times from which on it stayed on switches.
     stop : float or None
@@ -203,8 +203,8 @@ class Course:
 
 
 PATIENT, STIFF_INSTEAD, SMALL = 100_000, 20_000, 10
-"""Attempts of an explicit method after which it is asked whether the stiff one needs at most so many steps instead, or
-fewer for larger systems than the last number, whose steps are dear."""
+"""Attempts of an explicit method after which the stiff one is tried; the most steps that it may take; and the number of
+components above which it may take fewer, since its steps are expensive then."""
 
 
 class March:

@@ -51,8 +51,10 @@ class RepeatedBatch:
     witness: Witness
     misses: float = 0.0
     ends: EndsOfMembers | None = None
+    """Repeats solves for the ends of members alone; None if that is not possible, or not known yet."""
+
     is_seen: bool = False
-    """Whether it was looked at whether `ends` repeat solves of which the ends are wanted; None if they do not."""
+    """Whether it is known if `ends` can be made."""
 
     def solved(
         self, fun: Any, t_span: Any, y0: Any, t_eval: Any, args: tuple[Any, ...], rtol: float, atol: float,

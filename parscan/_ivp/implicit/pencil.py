@@ -175,7 +175,7 @@ def _matrix(value: Any, name: str, n: int) -> Array:
     try:
         found = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"`jac` returned for {name} what cannot be made an array of floats: {error}") from None
+        raise ValueError(f"`jac` returned a value for {name} that cannot be made an array of floats: {error}") from None
     if found.shape != (n, n):
         raise ValueError(f"`jac` returned shape {found.shape} for {name} where {(n, n)} was expected.")
     return found.copy()

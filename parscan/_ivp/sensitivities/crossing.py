@@ -59,7 +59,7 @@ def warn_of_kinks(time: float, what: str) -> None:
 def warn_of_changes(time: float) -> None:
     """Warn that derivatives neglect changes of the function that the solution does not see."""
     warnings.warn(
-        f"beside the solution, `fun` changes with time too often for nodes, the first time that is left at "
+        f"near the solution, `fun` changes with time too fast for the largest number of nodes, first at "
         f"t = {time:.6g}: derivatives may be wrong. Make `fun` smooth, or differentiate solutions of shorter spans.",
         KinkWarning,
         stacklevel=5,

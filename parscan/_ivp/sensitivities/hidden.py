@@ -1,9 +1,9 @@
 """
-What a solution on a mesh misses of jumps of the right-hand side that the state triggers.
+Jumps of the right-hand side, triggered by the state, that a solution on a mesh misses.
 
-What a comparison of states compares may pass its level and come back between two places of a mesh: in a short range of
-the state, the function has another value. And where it passes its level slowly, small errors of the state move the time
-of the jump far. The record of the function shows both, however short the range is.
+A quantity that the function compares with a threshold may pass it and come back between two places of a mesh: in a
+short range of the state, the function has another value. And where the quantity passes the threshold slowly, small
+errors of the state move the time of the jump far. The record of the function shows both, however short the range is.
 """
 
 from __future__ import annotations
@@ -55,7 +55,9 @@ class Missed:
 
 def missed(rhs: RightHandSide, solution: PiecewisePolynomial, scale: Scale, share: float) -> Missed:
     """
-    What it misses, as far as that is known: nothing where the function cannot be recorded, or no record is wanted.
+    The jumps that the solution misses, as far as that is known.
+
+    None are known where the function cannot be recorded, or no record is wanted.
 
     The errors of the solution are about this share of the tolerances.
     """
@@ -153,7 +155,7 @@ class _Compared:
         return float(self.solution.xp.max(self._changes(begins, ends, other._modes(begins + (ends - begins) / 2))))
 
     def _hidden(self) -> Array:
-        """Ends of stretches in which the function is another than beside them, and the solution has not its slope."""
+        """Ends of stretches where the function differs from that on either side, and from the slope of the solution."""
         xp, way = self.solution.xp, self.solution.direction
         begins, ends = self._stretches()
         if not begins.shape[0]:

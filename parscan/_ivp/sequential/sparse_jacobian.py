@@ -52,7 +52,7 @@ class ByDifferences:
             except MissingEntryError as missing:
                 if self._given:
                     raise ValueError(
-                        f"{self._given} leaves out an entry that is not zero: {missing}. Pass a pattern with all "
+                        f"A nonzero entry is left out by {self._given}: {missing}. Pass a pattern with all "
                         "entries, or none, so that it is found."
                     ) from None
                 row, column = missing.entry
