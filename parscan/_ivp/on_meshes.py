@@ -32,20 +32,21 @@ from .result.result import IvpResult
 from .sensitivities.hidden import missed
 
 LOOKS = 4
-"""How often ranges of the state are looked for that a solution passes over: some are behind others."""
+"""How often the solution is searched for ranges of the state that it passes over: some lie behind others."""
 
 MOVED, SPARE, LEAST, ROUNDED = 10.0, 0.5, 1e-6, 1e-13
 """
-Largest change of the state, in tolerances, where errors move the time of a jump; share of it that a further solve with
-tighter tolerances aims at, their smallest share, and the smallest relative tolerance.
+Largest change of the state, in tolerances, that is accepted where errors move the time of a jump; the share of it that
+a further solve aims at by tighter tolerances; the smallest share of the user's tolerances; and the smallest relative
+tolerance.
 """
 
 PASSED_OVER = Failure(
-    Termination.INACCURATE, "the mesh passed over a short range of the state in which `fun` is another"
+    Termination.INACCURATE, "the mesh passed over a short range of the state in which `fun` has other values"
 )
 GRAZES = (
-    " The solution hardly passes a threshold of `fun`, or hardly not: rounding may change that, and so the result by "
-    "many tolerances."
+    " The solution only just passes a threshold of `fun`, or only just misses it: rounding decides which, and may "
+    "change the result by many tolerances."
 )
 
 POINT_BY_POINT = (

@@ -1,9 +1,9 @@
 """
-Whether derivatives of a recorded right-hand side change with time within the steps of a solution that does not feel it.
+Whether derivatives of a recorded right-hand side change with time within steps, though the solution does not.
 
-`sin(200 t) y` is zero along `y = 0`, whatever the steps are. The adjoint of steps that are longer than the waves is a
-wrong number that nothing else tells. Adjoints that many solves need, one after the other, are looked at once: a look
-stands for solutions that differ little from the one that was looked at.
+`sin(200 t) y` is zero along `y = 0`, whatever the steps are. Where steps are longer than the waves, their adjoint is
+wrong, and no other check notices. For many solves in a row, the check is made once: it holds for all solutions that
+differ little from the one that was checked.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def misses_waves(
     """
     Whether derivatives change with time within steps, between nodes `(m,)` with states `(m, n)`.
 
-    They are those by the states, and by the arguments of the recording with some `numbers`.
+    The derivatives are those by the states, and by the arguments of the recording with these `numbers`.
     """
     if not _depend_on_time(recording, numbers):
         return False
@@ -88,7 +88,7 @@ def misses_waves(
 
 
 def _depend_on_time(recording: Recording, numbers: tuple[int, ...]) -> bool:
-    """Whether the derivatives do, by the record: those of `g(t) + f(y)` by `y` do not."""
+    """Whether the derivatives depend on time, by the record: those of `g(t) + f(y)` by `y` do not."""
     notes, key = recording.notes, ("depend on time", numbers)
     if key not in notes:
         from ..._recorded.pullbacks import pulled_back  # noqa: PLC0415 - slow to import

@@ -127,7 +127,7 @@ def above(error: float, floor: float, allowed: float) -> float:
 
 
 def is_unexplained(error: float, floor: float) -> bool:
-    """Whether an error of the last state is that of no success: it is large, and rounding does not explain it."""
+    """Whether an error of the last state makes a solve fail: it is large, and rounding does not explain it."""
     return error > max(BAD, EXPLAINED * floor)
 
 

@@ -42,9 +42,10 @@ needed is tried, and no smaller factor on the tolerances than the last one.
 
 TRUSTED, OF_SPACINGS, DEAREST = 1e-12, 100.0, 32.0
 """
-Largest relative tolerance with which the growth of rounding is believed, in spacings of the numbers at least, and how
-many times the intervals may be needed to solve with it. On a rough solution, small changes may grow where they shrink
-again on the exact one, as at each pericentre of a narrow orbit: rounding then seemed to explain the errors of the mesh.
+Largest relative tolerance of a solve that can confirm the growth of rounding; its least value, in spacings of the
+numbers; and how many times the intervals such a solve may need. On a rough solution, small changes may grow that
+would shrink on the exact one, as at each pericentre of a narrow orbit: rounding then seemed to explain the errors of
+the mesh.
 """
 
 STUCK_WINDOWS, STUCK_SHARE = 12, 1e-4
@@ -84,7 +85,7 @@ class Record:
     share: float = 1.0
     """Factor on the tolerances with which it was solved."""
     is_trusted: bool = False
-    """Whether large errors may be told as those of rounding, since the solution is accurate enough to tell."""
+    """Whether the solution is accurate enough for large errors to be explained by rounding."""
     followed: int = 0
     stuck: int = 0
     failure: Failure | None = None
@@ -106,7 +107,7 @@ class Record:
 
     @property
     def is_excused(self) -> bool:
-        """Whether the error of the last state is that of no success, but what rounding seems to grow to."""
+        """Whether the error of the last state is too large for a success, but rounding seems to explain it."""
         error, floor = (float(some[-1][-1]) for some in (self.sizes, self.floors)) if self.sizes else (nan, nan)
         return error > BAD and not is_unexplained(error, floor)
 
@@ -173,7 +174,7 @@ def solve(
 
 
 def _confirmed(task: Task, span: tuple[float, float], y0: Array, record: Record) -> Record:
-    """The record; where rounding seems to cause a large error, one with tolerances with which that can be believed."""
+    """The record; where rounding seems to cause a large error, that of a solve tight enough to confirm it."""
     if task.fixed or record.failure or not record.is_excused:
         return record
     tolerance = max(TRUSTED, OF_SPACINGS * machine_epsilon(y0.dtype))

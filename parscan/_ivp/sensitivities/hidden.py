@@ -45,8 +45,8 @@ class Missed:
     times : array, shape (k,)
         At which it enters ranges of the state that it passed over, and leaves them, ascending.
     moved : float
-        Largest change of the state, in tolerances, where its error moves the time of a jump, or where it hardly passes
-        a threshold, or hardly not.
+        Largest change of the state, in tolerances, where an error of the state moves the time of a jump, or decides
+        whether there is one.
     """
 
     times: Array

@@ -1,4 +1,4 @@
-"""What solvers for large systems have in common: calls, norms, sparse Jacobians; stepped like solvers of SciPy's."""
+"""The common part of solvers for large systems: calls, norms, sparse Jacobians. They step as SciPy's solvers do."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def weighted(weights: Array, vectors: Array) -> Array:
 
 
 def inner(one: Array, other: Array) -> float:
-    """The product of two vectors, likewise."""
+    """The product of two vectors, by one thread, too."""
     return float(np.einsum("n,n->", one, other))
 
 

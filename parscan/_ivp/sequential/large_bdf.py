@@ -31,7 +31,7 @@ SUMS = np.concatenate([[0.0], np.cumsum(1 / np.arange(1, HIGHEST + 1))])
 """γ_k: the formula of order k is the sum of `D_j / j` for j from 1 to k, the backward differences, equal to `h f`."""
 
 ALPHA = (1 - KAPPA) * SUMS
-"""What corrections are multiplied with."""
+"""Factor of the corrections of each order, in `h f`."""
 
 ERRORS = KAPPA * SUMS + 1 / np.arange(1, HIGHEST + 2)
 """Errors of a step, in differences of the next order."""

@@ -1,4 +1,4 @@
-"""Short ranges of the state, and thresholds that the solution hardly passes: the record shows what is compared."""
+"""Short ranges of the state, and thresholds that the solution only just passes: the record shows what is compared."""
 
 import numpy as np
 import pytest
@@ -72,7 +72,7 @@ def test_what_stays_hidden_is_no_success(monkeypatch):
 def test_what_rounding_decides_is_told():
     sol = solve_ivp(passing(1.0, 1e3), (0, 9), [0, 1, 0], "Radau", rtol=1e-9, atol=1e-9)
     assert sol.success
-    assert "hardly passes a threshold of `fun`, or hardly not" in sol.message
+    assert "only just passes a threshold of `fun`, or only just misses it" in sol.message
 
 
 def test_nothing_is_looked_for_where_nothing_is_compared(monkeypatch):
