@@ -11,7 +11,6 @@ from .._arrays.cached import cached_property
 from .._arrays.namespace import dtype_name, library
 from .._engine.termination import Termination
 from .._functions.raised import Raised
-from .._linalg.elimination import order_of_band
 from .._linalg.pattern import Pattern
 from .core.choice import BANDS, Choice
 from .core.problem import LONG, Problem
@@ -240,7 +239,7 @@ def _large(work: Workload, because: str) -> Choice:
             f"{(problem.y0.shape[-1], *problem.batch)}, is of {library(problem.y0)} and {dtype_name(problem.y0.dtype)}."
         )
     pattern = work.found if because == FOUND else pattern_of(problem, work.options)
-    if work.method == LARGE or pattern is None or order_of_band(pattern) is not None:
+    if work.method == LARGE or pattern is None or pattern.order_of_band is not None:
         return Choice(Rodas5P, is_sequential=True, because=because, is_checked=True, pattern=pattern)
     return Choice(BDF, True, f"{because}, and eliminations are expensive", TIGHTER, is_checked=True, pattern=pattern)
 

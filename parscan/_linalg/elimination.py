@@ -14,9 +14,6 @@ import numpy as np
 from .._arrays.namespace import Array
 from .pattern import Pattern
 
-NARROW = 40
-"""Diagonals up to which LAPACK's elimination in a band is faster than SuperLU's."""
-
 PIVOT = 0.01
 """Share of the largest entry of a column from which on SuperLU takes the diagonal as pivot, and so keeps the order."""
 
@@ -33,21 +30,8 @@ class SingularError(Exception):
 
 def elimination(pattern: Pattern) -> Factor:
     """The elimination that is faster for matrices of a pattern."""
-    order = order_of_band(pattern)
+    order = pattern.order_of_band
     return _Sparse(pattern) if order is None else _Banded(pattern, order)
-
-
-def order_of_band(pattern: Pattern) -> Array | None:
-    """The order of rows and columns in which the entries are in a narrow band; None if there is none."""
-    if sum(pattern.bandwidths) < NARROW:
-        return np.arange(pattern.size)
-    from scipy.sparse.csgraph import reverse_cuthill_mckee  # noqa: PLC0415 - slow to import
-
-    ones = pattern.matrix(np.ones(pattern.rows.size))
-    order = reverse_cuthill_mckee((ones + ones.T).tocsr(), symmetric_mode=True)
-    place = np.argsort(order)
-    apart = place[pattern.rows].astype(np.int64) - place[pattern.columns]
-    return order if int(apart.max()) - int(apart.min()) < NARROW else None
 
 
 class _Banded:

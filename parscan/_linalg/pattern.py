@@ -10,6 +10,9 @@ import numpy as np
 from .._arrays.cached import cached_property
 from .._arrays.namespace import Array
 
+NARROW = 40
+"""Diagonals up to which LAPACK's elimination in a band is faster than SuperLU's."""
+
 
 @dataclass(frozen=True, eq=False)
 class Pattern:
@@ -89,6 +92,19 @@ class Pattern:
         """Numbers of diagonals below and above the main one."""
         offsets = self.rows.astype(np.int64) - self.columns
         return int(max(offsets.max(initial=0), 0)), int(max((-offsets).max(initial=0), 0))
+
+    @cached_property
+    def order_of_band(self) -> Array | None:
+        """The order of rows and columns in which the entries are in a narrow band; None if there is none."""
+        if sum(self.bandwidths) < NARROW:
+            return np.arange(self.size)
+        from scipy.sparse.csgraph import reverse_cuthill_mckee  # noqa: PLC0415 - slow to import
+
+        ones = self.matrix(np.ones(self.rows.size))
+        order = reverse_cuthill_mckee((ones + ones.T).tocsr(), symmetric_mode=True)
+        place = np.argsort(order)
+        apart = place[self.rows].astype(np.int64) - place[self.columns]
+        return order if int(apart.max()) - int(apart.min()) < NARROW else None
 
     @property
     def share(self) -> float:
