@@ -80,6 +80,8 @@ class Marches:
         Bytes of a state of one sequence.
     element : int
         Bytes of a real number.
+    first : array or None
+        The product before the first step.
     """
 
     states: March
@@ -89,6 +91,7 @@ class Marches:
     batch: tuple[int, ...]
     row: int
     element: int
+    first: Array | None = None
 
     @property
     def sequences(self) -> int:
@@ -98,13 +101,14 @@ class Marches:
     def run(
         self, starts: Array, trajectory: Array, span: Span, first: int, last: int, products: Array | None = None
     ) -> None:
-        """Local steps `first` to `last` of all segments of a span, by one launch; `products` are multiplied."""
+        """Local steps `first` to `last` of all segments of a span, by one launch; `products` are written."""
         begin, length, sequences = span.begin + first, span.length, self.sequences
         march = self.states if products is None else self.products
         if march is None or begin >= span.end or first >= last:
             return
         segments, step = span.segments(first), sequences * self.row
         given: list[Any] = [span.end - begin, length, last - first, segments, sequences]
+        given += [] if products is None else [self.first]
         given += [trajectory[begin : span.end, ...], step, length * step, self.row, self.element]
         given += [_in_order(starts[:segments, ...]), step, self.row, self.element]
         if products is not None:
@@ -122,9 +126,13 @@ class StatesOnDevice(CompiledStates):
 
 
 class TangentsOnDevice(CompiledTangents):
-    """States and products, by kernels."""
+    """States and products, by kernels, which have the identity already."""
 
     is_on_device = True
+
+    def _first(self, starts: Array) -> Array:
+        """Memory that kernels write products to."""
+        return self._room(starts)
 
 
 class DeviceLoop:
@@ -250,6 +258,7 @@ def made(
     operations = recorded.program.operations + (program.operations if program else 0)
     if not LEDGER.buys(recorded.program.kinds, (1 + bool(program)) * A_KERNEL + PER_OPERATION * operations, seconds):
         return None
+    first: Array | None = None
     try:
         loop, products = march(recorded.program), None
         _prepare(loop)
@@ -259,11 +268,13 @@ def made(
         try:
             products = march(program, columns)
             _prepare(products)
+            identity = columns.identity(int(states.shape[-1])) if columns else []
+            first = array_namespace(states).asarray(identity, dtype=states.dtype)
         except (UnsupportedError, NoCodeError) as error:
             products, refusal = None, str(error)
     batch, kind = tuple(states.shape[1:-1]), recorded.program.arguments[0].dtype
     row = int(states.shape[-1]) * itemsize(states.dtype)
-    marches = Marches(loop, products, refusal, recorded.inputs, batch, row, kind.itemsize)
+    marches = Marches(loop, products, refusal, recorded.inputs, batch, row, kind.itemsize, first)
     looped: Any = DeviceLoop(marches, recorded.program.operations)
     return DeviceCode(step, None, looped, evaluator=evaluator)
 

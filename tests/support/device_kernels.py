@@ -170,11 +170,13 @@ def marched(made, problem, columns=None, *, ends=False):
     start_memory, starts = problem.placed(problem.starts, "gsk")
     memories.append(start_memory)
     given += [starts, *starts.strides]
-    products, kept = None, []
+    products, kept, identity = None, [], []
     if columns:
-        size = columns.width if columns.width > 1 or problem.n == 1 else 1
-        seeds = np.eye(problem.n) if size > 1 or problem.n == 1 else np.ones(problem.n)
-        whole = np.tile(seeds.ravel().astype(problem.dtype), (problem.segments, problem.sequences, 1))
+        memory, row = around(np.array([columns.identity(problem.n)], problem.dtype))
+        memories.append(memory)
+        identity = [row]
+        shape = problem.segments, problem.sequences, problem.n * columns.width
+        whole = np.full(shape, np.nan, problem.dtype)  # is written only
         memory, products = problem.placed(whole, "gsk")
         memories.append(memory)
         given += [products, *products.strides]
@@ -190,7 +192,7 @@ def marched(made, problem, columns=None, *, ends=False):
     threads = made.threads(problem.segments, problem.sequences)
     order = np.random.default_rng(0).permutation(-(-threads // 32) * 32)
     sizes = problem.steps, problem.length, problem.length, problem.segments, problem.sequences
-    made.kernel.host()(order, *sizes, *given)
+    made.kernel.host()(order, *sizes, *identity, *given)
     firsts = np.arange(problem.segments) * problem.length + problem.length - 1
     at_ends = last if ends else out[np.minimum(firsts, problem.steps - 1)]
     return Found(out, products, at_ends, memories)

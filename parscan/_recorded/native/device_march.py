@@ -74,6 +74,10 @@ class Columns:
         """Threads of a segment."""
         return self.width // self.count
 
+    def identity(self, n: int) -> list[float]:
+        """The product before the first step: entries of rows of `n` components."""
+        return [float(j == i or self.width == 1) for i in range(n) for j in range(self.width)]
+
 
 def columns_of(n: int, dtype: Any, *, diagonal: bool = False, single: bool = False) -> Columns:
     """How threads share the propagators of `n` components; those of a diagonal are one column.
@@ -111,10 +115,11 @@ class March:
     A kernel that marches segments.
 
     Its arguments are, after the constants: `steps`, the number of all steps; `length`, that of a segment; `most`, that
-    of steps which are taken in a segment, unless it ends before; `segments` and `sequences`, their numbers. Then, for
-    the states that are written, the first states, the products if there are some, and each input: an address, and the
-    bytes between neighbouring steps, segments, sequences and, for states and products, elements. First states and
-    products have no steps.
+    of steps which are taken in a segment, unless it ends before; `segments` and `sequences`, their numbers. Then, if
+    there are products, the address of the numbers side by side that each of them begins with. Then, for the states
+    that are written, the first states, the products if there are some, which are written, too, and each input: an
+    address, and the bytes between neighbouring steps, segments, sequences and, for states and products, elements.
+    First states and products have no steps.
 
     Thread number `(segment * sequences + sequence) * parts + part` carries one part of the columns.
     """
@@ -183,7 +188,7 @@ def written(program: Program, columns: Columns | None = None) -> March:
             with code.if_(place.part.equals(0)):
                 step.write(place, t)
         step.end(place)
-    arguments = [f"i64 %{one}" for one in SIZES]
+    arguments = [*(f"i64 %{one}" for one in SIZES), *([f"ptr %{FIRST}"] if columns else [])]
     for name in ("out", "start", *(["products"] if columns else []), *(f"x{k}" for k in range(len(inputs)))):
         arguments += [f"ptr %{name}", *(f"i64 %{name}_{one}" for one in strides_of(name))]
     return March(step.kernel(arguments), parts, len(inputs))
@@ -225,8 +230,11 @@ class _InRegisters(_Step):
     def begin(self, place: _Place) -> None:
         self.step = WrittenOut(self.program, self.code)
         self.y = [self.code.variable(one) for one in place.read("start", self.n, self.dtype)]
-        self.products: Any = place.products(self.columns, self.dtype, self.entries) if self.columns else []
-        self.carried = [self.code.variable(self.products[k]) for k in range(self.entries)]
+        self.carried: list[Variable] = []
+        if self.columns:
+            self.products = place.products(self.columns, self.dtype, self.entries)
+            first = place.first(self.columns, self.dtype)
+            self.carried = [self.code.variable(first(k)[0], self.dtype) for k in range(self.entries)]
 
     def advance(self, place: _Place, t: Value) -> None:
         rows = [place.row(f"x{k}", t, one) for k, one in enumerate(self.inputs)]
@@ -239,8 +247,8 @@ class _InRegisters(_Step):
         place.write("out", t, self.y)
 
     def end(self, place: _Place) -> None:
-        for k, one in enumerate(self.carried):
-            self.products[k] = one.get()
+        for product, one in zip(self.products if self.columns else (), self.carried, strict=True):
+            product[0] = one.get()
 
     def kernel(self, arguments: Sequence[str]) -> DeviceKernel:
         return device_kernel(self.code, arguments, [self.step])
@@ -281,7 +289,7 @@ class _InMemory(_Step):
     def begin(self, place: _Place) -> None:
         self._copy(self.n, place.elements("start", self.dtype), self._item(self.own[0]))
         if self.columns:
-            self._copy(self.entries, place.entries(self.columns, self.dtype), self._item(self.own[2]))
+            self._copy(self.entries, place.first(self.columns, self.dtype), self._item(self.own[2]))
 
     def advance(self, place: _Place, t: Value) -> None:
         rows = [place.row_at(f"x{k}", t) for k in range(len(self.inputs))]
@@ -311,6 +319,10 @@ STEP = "recorded_step"
 
 
 SIZES = ("steps", "length", "most", "segments", "sequences")
+
+FIRST = "first"
+"""Name of the product before the first step, one for all segments: the identity is read, as the assembler, where it
+knew it, took more registers than there are (GRUs of 8 states in double precision, sm_100 and sm_120)."""
 
 
 def strides_of(name: str) -> Sequence[str]:
@@ -359,13 +371,23 @@ class _Place:
         base = self._at(name)
         return [self._element(name, base, k, dtype)[0] for k in range(count)]
 
-    def products(self, columns: Columns, dtype: Any, entries: int) -> _Entries:
-        """The entries of this part of the products."""
+    def products(self, columns: Columns, dtype: Any, entries: int) -> list[Array]:
+        """Arrays that begin with the entries of this part of the products."""
         base = self._at("products")
         first = self.part * columns.count * self.code.argument("products_element")
         places = [k // columns.count * columns.width + k % columns.count for k in range(entries)]
         base = self.code.offset(base, first, 1)
-        return _Entries([self._element("products", base, place, dtype) for place in places])
+        return [self._element("products", base, place, dtype) for place in places]
+
+    def first(self, columns: Columns, dtype: Any) -> Callable[[Value | int], Array]:
+        """The array that begins with an entry of this part of the first product, which is given by its number."""
+        numbers, before = self.code.reals(f"%{FIRST}", dtype), self.part * columns.count
+
+        def entry(k: Value | int) -> Array:
+            row = k // columns.count if isinstance(k, int) else k / columns.count
+            return numbers.after(before + (k - row * columns.count) + row * columns.width)
+
+        return entry
 
     def elements(self, name: str, dtype: Any, t: Value | None = None) -> Callable[[Value], Array]:
         """The array that begins with an element, which is given by its number; in a step, if there are steps."""
@@ -397,16 +419,3 @@ class _Place:
         base = self.row_at(name, t)
         for k, value in enumerate(values):
             self._element(name, base, k, value.dtype)[0] = value.get()
-
-
-class _Entries:
-    """Numbers in memory, one by one."""
-
-    def __init__(self, places: Sequence[Array]) -> None:
-        self._places = places
-
-    def __getitem__(self, k: int) -> Value:
-        return self._places[k][0]
-
-    def __setitem__(self, k: int, value: Value) -> None:
-        self._places[k][0] = value

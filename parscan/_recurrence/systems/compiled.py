@@ -143,12 +143,20 @@ class CompiledTangents(SegmentMarch):
         """A state, and a product before and after a portion of the steps."""
         return 1 + -(-2 * math.prod(self._structure.shape(n)) // n)
 
+    def _room(self, starts: Array) -> Array:
+        """Memory for products, one for each of the start states."""
+        *lead, n = starts.shape
+        return array_namespace(starts).empty((*lead, *self._structure.shape(n)), dtype=starts.dtype)
+
+    def _first(self, starts: Array) -> Array:
+        """Products before the first step."""
+        return copy(self._structure.identity(self._room(starts)))
+
     def march(
         self, starts: Array, span: Span, trajectory: Array, coalescence: Coalescence | None = None
     ) -> Propagator | None:
         """All local steps at once."""
-        xp, (*lead, n) = array_namespace(starts), starts.shape
-        products = copy(self._structure.identity(xp.empty((*lead, *self._structure.shape(n)), dtype=starts.dtype)))
+        products = self._first(starts)
         self._march(starts, products, trajectory, span)
         if self._kept is None:
             return Propagator(self._structure, products)

@@ -51,15 +51,15 @@ def solved(cupy, n, batch, dtype, guess=None, compiles=True, **options):
     return sol, launches() - before, of_call, COUNTS.launches["tanh"] - calls
 
 
-@pytest.mark.parametrize(("n", "batch", "dtype"), [(1, (), "float64"), (4, (16,), "float32"), (8, (), "float32")])
+@pytest.mark.parametrize(("n", "batch", "dtype"), [(1, (), "float64"), (4, (16,), "float32"), (8, (), "float64")])
 @pytest.mark.parametrize("method", ["auto", "newton"])
 def test_a_gru_by_segments(cupy, n, batch, dtype, method):
-    """Sixty launches, calls of the function that check its kernels and the solution included, beside a first call."""
+    """Sixty launches in all, with the calls of the function that check its kernels and the solution."""
     sol, count, of_call, calls = solved(cupy, n, batch, dtype, method=method)
     assert "kernel of the device; segments of" in sol.decisions[0]
     assert of_call > 10
-    assert count <= 60 + of_call
     assert calls == 3
+    assert 3 * of_call < count <= 60
 
 
 def test_a_gru_whose_kernels_are_paid_for(cupy):
@@ -68,7 +68,7 @@ def test_a_gru_whose_kernels_are_paid_for(cupy):
     solved(cupy, 2, (), "float64")
     sol, count, of_call, few = solved(cupy, 2, (), "float64", compiles=None)
     assert "kernel of the device; segments of" in sol.decisions[0]
-    assert count <= 60 + of_call
+    assert 3 * of_call < count <= 60
     assert few == 3 < many
 
 
@@ -79,7 +79,7 @@ def test_an_iteration(cupy):
     first, many, *_ = solved(cupy, 8, (), "float32", guess=far, **options)
     near, few, *_ = solved(cupy, 8, (), "float32", guess=first.y, **options)
     assert first.iterations > near.iterations
-    assert many - few <= 12 * (first.iterations - near.iterations)
+    assert many - few <= 2 * (first.iterations - near.iterations)
 
 
 @pytest.mark.parametrize("members", [3, 3000])
