@@ -2,7 +2,8 @@
 
    Each thread of a block is a fiber, which runs until it waits for others: at a barrier of the block, or to exchange
    numbers within its warp. The fibers take turns in a given order, so that a missing barrier changes the result in some
-   order. Memory between arrays is forbidden: an access ends the run with a message, not the process. */
+   order: all of them forwards; one warp after another, from the last to the first, each as far as it can; or all of
+   them shuffled. Memory between arrays is forbidden: an access ends the run with a message, not the process. */
 #define _GNU_SOURCE
 #include <setjmp.h>
 #include <signal.h>
@@ -76,11 +77,15 @@ typedef struct {
     uint64_t seed;
     int64_t number; /* of the tile, which it draws when it starts */
     int32_t current, block, count, vote, voted;
+    time_t end; /* of patience */
 } device;
 
 static __thread device *here;
 
+int32_t emulated_failed; /* whether some block of the launch did: others may wait for it */
+
 static void fail(const char *what) {
+    __atomic_store_n(&emulated_failed, 1, __ATOMIC_RELAXED);
     snprintf(here->of->message, 256, "%s (block %d, thread %d)", what, here->block, here->current);
     siglongjmp(here->escape, 1);
 }
@@ -139,6 +144,7 @@ static char taken; /* a word of 128 bits is written and read at once */
 
 static void take(const void *word) {
     if ((uintptr_t)word % 16) fail("a word of 128 bits is not aligned");
+    (void)*(const volatile char *)word; /* if that is forbidden, nobody must have taken the word */
     while (__atomic_test_and_set(&taken, __ATOMIC_ACQUIRE)) {}
 }
 
@@ -198,9 +204,11 @@ static uint64_t draw(void) {
     return here->seed;
 }
 
-/* Every fiber that is ready runs until it waits. */
-static int turn(int32_t *order) {
-    int32_t threads = here->of->threads, moved = 0;
+/* Every fiber of some that is ready runs until it waits. */
+static int turn(int32_t *order, int32_t threads) {
+    int32_t moved = 0;
+    if (time(NULL) > here->end) fail("a block waits for ever");
+    if (__atomic_load_n(&emulated_failed, __ATOMIC_RELAXED)) siglongjmp(here->escape, 1);
     for (int32_t i = threads - 1; here->of->order == SHUFFLED && i > 0; i--) {
         int32_t j = draw() % (i + 1), kept = order[i];
         order[i] = order[j], order[j] = kept;
@@ -246,27 +254,36 @@ static int release(void) {
     return live;
 }
 
+/* Threads run, and exchange numbers, until all wait at barriers; or, if all take turns, once. */
+static int advance(int32_t *order) {
+    int32_t threads = here->of->threads, moved = 0;
+    if (here->of->order != BACKWARDS) moved = turn(order, threads);
+    for (int32_t first = (threads - 1) / WARP * WARP; first >= 0; first -= WARP) {
+        int32_t lanes = threads - first < WARP ? threads - first : WARP;
+        if (here->of->order == BACKWARDS)
+            while (turn(order + first, lanes) | exchange(here->fibers + first, lanes)) moved = 1;
+        else
+            moved |= exchange(here->fibers + first, lanes);
+    }
+    return moved;
+}
+
 static void run_block(int32_t block, int32_t *order) {
     int32_t threads = here->of->threads;
     here->seed = here->of->seed * 2654435761u + (uint64_t)block * 40503u + 88172645463325252u;
-    time_t end = time(NULL) + here->of->patience;
+    here->end = time(NULL) + here->of->patience;
     here->block = block, here->vote = here->voted = 0;
-    /* Shared memory that nobody has written is no number, or a small one: kernels mend what is no number. */
-    int unwritten = here->of->order == FORWARDS ? 0xff : 0x3f;
+    /* Shared memory that nobody has written is no number, a small one, or 0: kernels mend what is no number. */
+    int unwritten = here->of->order == FORWARDS ? 0xff : here->of->order == BACKWARDS ? 0x3f : 0;
     for (int32_t k = 0; k < here->count; k++) memset(here->arrays[k], unwritten, here->of->shared[k]);
     for (int32_t i = 0; i < threads; i++) {
         fiber *one = &here->fibers[i];
-        order[i] = here->of->order == BACKWARDS ? threads - 1 - i : i;
+        int32_t first = i / WARP * WARP, last = (first + WARP < threads ? first + WARP : threads) - 1;
+        order[i] = here->of->order == BACKWARDS ? first + last - i : i;
         prepare(&one->context, here->stacks + (uint64_t)i * STACK);
         one->state = READY;
     }
-    for (;;) {
-        int moved = turn(order);
-        for (int32_t first = 0; first < threads; first += WARP)
-            moved |= exchange(here->fibers + first, threads - first < WARP ? threads - first : WARP);
-        if (!moved && !release()) return;
-        if (time(NULL) > end) fail("a block waits for ever");
-    }
+    while (advance(order) || release()) {}
 }
 
 /* Runs blocks one after another, until something is wrong. */

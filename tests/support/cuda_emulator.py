@@ -111,6 +111,7 @@ class Emulator(Launcher):
         blocks = (np.arange, lambda n: np.arange(n)[::-1], np.random.default_rng(blocks).permutation)[number](blocks)
         if kernel.body.__name__ == "scan":
             blocks.sort()  # its tiles take their numbers as they start
+        ctypes.c_int32.in_dll(runtime(), "emulated_failed").value = 0
         messages = [ctypes.create_string_buffer(256) for _ in range(self.at_once)]
         workers = [
             threading.Thread(target=code.run, args=(blocks[i :: self.at_once], threads, places, number, message))

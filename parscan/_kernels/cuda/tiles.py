@@ -130,7 +130,10 @@ def make_gatherer(dtype: str, tile: Tile) -> Any:
 
 
 def make_storer(dtype: str, tile: Tile) -> Any:
-    """Writes the states of all threads from registers, as `gather` reads them."""
+    """Writes the states of all threads from registers, as `gather` reads them.
+
+    A barrier must stand between the last thread that reads `stage` and the call: that of `compose`, or a later one.
+    """
     is_wide, put, threads, warp = primitives.alignment(dtype), primitives.putter(dtype), tile.threads, tile.warp
     parts, vector, part, items, steps = tile.parts, tile.vector, tile.part, tile.items, tile.steps
 
@@ -142,7 +145,6 @@ def make_storer(dtype: str, tile: Tile) -> Any:
             for k in range(parts):
                 put(out, o0 + (first + own + k * part) * ot, ot, registers, k * vector)
         else:
-            cuda.syncthreads()
             for i in range(items):
                 stage[own + i // vector * part + i % vector] = registers[i]
             cuda.syncthreads()

@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 from condensing import oracle
 from condensing import problem as intervals
-from cuda_emulator import ORDERS, UNUSED, EmulatedError, Places, guarded
+from cuda_emulator import ORDERS, UNUSED, EmulatedError, Places, guarded, slow_messages
 
 from parscan._ivp.core.tableaux import radau
-from parscan._kernels.cuda import affine_scan, choice, condense, condense_kernels, mend_kernels
+from parscan._kernels.cuda import affine_scan, choice, condense, condense_kernels, lookback_workspace, mend_kernels
+from parscan._kernels.cuda.lookback_words import MAP
+from parscan._kernels.cuda.tiles import tile_of
 from parscan._kernels.generic import affine_scan as sequential
 
 
@@ -59,6 +61,14 @@ def condensing(*replaced):
     return Fault("condensing", "condense", 3, "condense_kernels", *replaced)
 
 
+def scanning(file, *replaced):
+    return Fault("look-back", "scan", 1, file, *replaced)
+
+
+def repairing(file, *replaced):
+    return Fault("look-back", "repair", 1, file, *replaced)
+
+
 BARRIER = "            cuda.syncthreads()\n"
 
 FAULTS = {
@@ -98,13 +108,39 @@ FAULTS = {
     ),
     "tiles: no barrier before steps are replaced": tiles(1, BARRIER),
     "tiles: no barrier before steps are read": tiles(2, BARRIER),
-    "tiles: no barrier before states are read": tiles(4, BARRIER),
+    "tiles: no barrier before states are read": tiles(3, BARRIER),
     "tiles: no barrier before maps are read": tiles(
         1, "        cuda.syncthreads()\n\n    return compose", "\n    return compose"
     ),
     "tiles: no mask of the last steps": tiles(
         1, "if begin <= first + i < end else filler", "if begin <= first + i else filler"
     ),
+    "look-back: no barrier before a tile has its number": scanning(
+        "lookback_kernels", 1, "        cuda.syncthreads()\n        number", "        number"
+    ),
+    "look-back: no barrier before numbers are replaced": scanning("tiles", 1, BARRIER),
+    "look-back: no barrier before numbers are read": scanning("tiles", 2, BARRIER),
+    "look-back: no barrier before maps are read": scanning(
+        "tiles", 1, "        cuda.syncthreads()\n\n    return compose", "\n    return compose"
+    ),
+    "look-back: no barrier before votes are read": scanning("lookback_words", 1, BARRIER),
+    "look-back: no barrier before votes are replaced": scanning(
+        "lookback_words", 1, "cuda.syncthreads_or(1 if found < 0 else 0)", "1 if found < 0 else 0"
+    ),
+    "look-back: no barrier before the state is read": scanning(
+        "lookback_kernels", 1, "        cuda.syncthreads()\n\n    return enter", "\n    return enter"
+    ),
+    "look-back: no barrier before states are read": scanning("tiles", 3, BARRIER),
+    "repair: no barrier before the words are made ready": repairing(
+        "lookback_kernels", 1, "        cuda.syncthreads()\n        if cuda", "        if cuda"
+    ),
+    "repair: no barrier before threads agree": repairing(
+        "lookback_kernels",
+        1,
+        "cuda.syncthreads_or(broken if entering - entering == scalar(0) else 0)",
+        "(broken if entering - entering == scalar(0) else 0)",
+    ),
+    "repair: no barrier between tiles": repairing("lookback_kernels", 1, BARRIER),
     "mend: no barrier before the least one is looked for": mending(
         "mend", 1, "        cuda.syncthreads()\n        width", "        width"
     ),
@@ -127,8 +163,13 @@ FAULTS = {
     "condense: no mask of the last interval": condensing(1, "        if k < intervals:\n", "        if True:\n"),
 }
 
-MADE_BY = {"tiles": "tile_kernels", "groups": "march_kernels"}
-"""Files of kernels, by those of functions that they are made by."""
+MADE_BY = {
+    ("tiles", "tiles"): "tile_kernels",
+    ("columns", "groups"): "march_kernels",
+    ("look-back", "tiles"): "lookback_kernels",
+    ("look-back", "lookback_words"): "lookback_kernels",
+}
+"""Files of kernels, by the way and the files of functions that they are made by."""
 
 PLACES = {
     "mending": lambda name: (vars(mend_kernels), f"{name}_kernel"),
@@ -144,7 +185,7 @@ def scan_of(fault):
     assert len(parts) > fault.place
     changed = fault.text.join(parts[: fault.place]) + fault.replacement + fault.text.join(parts[fault.place :])
     kernels = made = _module(module, changed, fault)
-    if user := MADE_BY.get(fault.file):
+    if user := MADE_BY.get((fault.way, fault.file)):
         module = import_module(f"parscan._kernels.cuda.{user}")
         kernels = _module(module, inspect.getsource(module), fault)
         kernels.__dict__.update({name: vars(made)[name] for name in vars(made) if name.startswith("make_")})
@@ -184,6 +225,25 @@ def overflowing_scan(n):
         return lambda: [affine_scan.affine_scan(A, b, h0)], [sequential.affine_scan(A, b, h0)]
 
 
+def single_pass(kernel, emulator):
+    """Tiles that run at the same time and wait for each other, or some that have to be repaired."""
+    rng, steps = np.random.default_rng(0), 9 * tile_of("float64").steps - 3
+    A, b, h0 = rng.uniform(-1.1, 1.1, steps), rng.standard_normal(steps), np.float64(1e-300)
+    if kernel == "repair":
+        A[:400], A[400:420], A[420:440], b[:440] = 1, 1e20, 1e-20, 0
+    expected = sequential.affine_scan(A, b, h0)
+
+    def compute():
+        if kernel == "repair":
+            return [affine_scan.affine_scan(A, b, h0)]
+        emulator.at_once = 4
+        lookback_workspace._KEPT.clear()  # what is late is told from what was never written
+        with slow_messages(MAP):
+            return [affine_scan.affine_scan(A, b, h0)]
+
+    return compute, [expected]
+
+
 def condensed(n):
     """Systems of three stages; the last block has no interval for some of its threads."""
     J, h, r = intervals(np.random.default_rng(0), 3, 3, n)
@@ -211,8 +271,11 @@ def found(emulator, compute, expected, *, are_finite=True):
     return None
 
 
-def problem_of(way, kernel, n, tune):
+def problem_of(way, kernel, n, tune, emulator):
     """What to compute, what it should give, and whether all numbers on the way are finite."""
+    if way == "look-back":
+        tune(longest=0, single_pass=True)
+        return *single_pass(kernel, emulator), True
     tune(shortest=40 if way == "mending" else 4)
     if way == "condensing":
         return *condensed(n), True
@@ -226,7 +289,8 @@ def problem_of(way, kernel, n, tune):
 def test_a_fault_is_found(emulator, monkeypatch, tune, fault):
     monkeypatch.setattr("cuda_emulator.PATIENCE", 2)  # seconds until threads wait for ever
     fault = FAULTS[fault]
-    *problem, are_finite = problem_of(fault.way, fault.kernel, fault.n, tune)
+    monkeypatch.setattr(lookback_workspace, "_KEPT", {})  # a fault may leave anything in it
+    *problem, are_finite = problem_of(fault.way, fault.kernel, fault.n, tune, emulator)
     if place := PLACES.get(fault.way):
         monkeypatch.setitem(*place(fault.kernel), scan_of(fault))
     else:
@@ -243,7 +307,7 @@ def test_a_fault_is_found(emulator, monkeypatch, tune, fault):
     [*(("phases", "", n) for n in (1, 3, 7)), *dict.fromkeys((one.way, one.kernel, one.n) for one in FAULTS.values())],
 )
 def test_without_a_fault_nothing_is_found(emulator, tune, way, kernel, n):
-    *problem, are_finite = problem_of(way, kernel, n, tune)
+    *problem, are_finite = problem_of(way, kernel, n, tune, emulator)
     assert found(emulator, *problem, are_finite=are_finite) is None
 
 
